@@ -1,0 +1,89 @@
+"""Reading and writing weights: never any code in the file, never a network half filled."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cmcr.errors import WeightsError
+from cmcr.files import atomic_path
+
+
+def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, atomically. ``metadata`` says what they are."""
+    with atomic_path(path) as temporary:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata=dict(metadata or {}))
+
+
+def read_tensors(path: Path | str) -> dict[str, Tensor]:
+    """Read the tensors of a ``.safetensors`` file or of a PyTorch file, to the CPU.
+
+    PyTorch files are read with ``weights_only=True``: a file that carries code is refused, not run. Codes that keep
+    their weights one level down (``state_dict``, ``model``, ``model_points``, ``teacher``) are understood.
+
+    Raises:
+        WeightsError: missing, truncated or unsafe file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: refused, because reading it would run code from the file\n  way out:  save plain tensors "
+            f"(a state_dict) with the code that made it\n  reason:   {str(error).splitlines()[0]}"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: damaged or truncated weight file: {str(error).splitlines()[0]}") from error
+    return _tensors_in(content, path)
+
+
+def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for key in ("state_dict", "model_points", "model", "teacher"):
+            if isinstance(content.get(key), Mapping):
+                return _tensors_in(content[key], path)
+        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+    raise WeightsError(f"{path}: expected a mapping from names to tensors, found {type(content).__name__}")
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
+    """Fill ``module`` with ``tensors``: every tensor of the one must be in the other, with the same shape.
+
+    Raises:
+        WeightsError: says how many tensors fit and names the first that is missing, left over or of another shape.
+    """
+    expected = module.state_dict()
+    # Counters of BatchNorm are absent from files written before torch 1.0; they have no part in the result.
+    missing = [name for name in expected if name not in tensors and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in tensors if name not in expected]
+    reshaped = [n for n, t in tensors.items() if n in expected and t.shape != expected[n].shape]
+    if missing or unknown or reshaped:
+        fitting = len(expected) - len(missing) - len(reshaped)
+        lines = [f"{path} fills {fitting} of {len(expected)} tensors of {type(module).__name__}"]
+        if missing:
+            lines.append(f"  first missing:  {missing[0]} ({len(missing)} in all)")
+        if unknown:
+            lines.append(f"  first unknown:  {unknown[0]} ({len(unknown)} in all)")
+        if reshaped:
+            name = reshaped[0]
+            there, here = tuple(tensors[name].shape), tuple(expected[name].shape)
+            lines.append(f"  first of another shape: {name}, {there} in the file, {here} in the network")
+        lines.append("  way out:  use the weights with the network options they were trained with")
+        raise WeightsError("\n".join(lines))
+    module.load_state_dict({**expected, **tensors})

@@ -1,0 +1,167 @@
+"""nuScenes: from its folder tree to an index, and from an index to scans (arXiv:1903.11027; lidarseg and panoptic labels:
+arXiv:2109.03805).
+
+A sweep is float32 x, y, z, intensity in [0, 255], ring; lidarseg labels are one uint8 a point; panoptic labels an npz
+whose ``data`` is uint16 ``1000 * category + instance``. The LiDAR frame has x right, y forward, z up.
+"""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, from_text, pose_from_text, to_text
+from cmcr.data.nuscenes_names import CAMERAS, CATEGORIES, CLASS_NAMES, CLASS_OF_CATEGORY, THING_CLASSES
+from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
+from cmcr.data.scan import Camera, Scan
+from cmcr.errors import DataError
+
+if TYPE_CHECKING:
+    from nuscenes import NuScenes
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_POINT = 20
+
+#: Largest image that is decoded. nuScenes' have 1.4 million pixels. (Pillow has a limit of its own, but importing the
+#: devkit lifts it for the whole process.)
+MAX_PIXELS = 2**26
+
+_FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
+
+
+def read_scan(record: ScanRecord, root: Path, dataset: str) -> Scan:
+    """Read one keyframe: points, labels and instances where it has them, and where its images are.
+
+    Instances are numbered ``1000 * category + instance``, so that no two objects of a scan share a number.
+
+    Raises:
+        DataError: a file is missing or damaged, counts differ, a coordinate is not finite, or a class id is unknown.
+    """
+    points = _read_points(root / record.lidar, record.lidar_bytes)
+    labels = None if record.labels is None else _read_labels(root / record.labels, len(points))
+    instances = None if record.panoptic is None else _read_instances(root / record.panoptic, len(points))
+    world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
+    cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
+    return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)
+
+
+def read_image(camera: Camera) -> NDArray[np.uint8]:
+    """Decode an image to (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: the file is missing, cut short, no image, too large to be decoded, or not of ``camera.size``.
+    """
+    height, width = camera.size
+    try:
+        with Image.open(camera.image_path) as image:
+            if image.size != (width, height) or width * height > MAX_PIXELS:
+                raise DataError.at(
+                    camera.image_path,
+                    expected=f"an image of {width} x {height} pixels, at most {MAX_PIXELS} in all",
+                    found=f"{image.size[0]} x {image.size[1]} pixels",
+                    fix=_FRESH,
+                )
+            return np.asarray(image.convert("RGB"))
+    # Pillow reports damage by whichever of these its decoder happens to meet.
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        raise DataError.at(
+            camera.image_path, expected=f"a readable image of {width} x {height} pixels", found=str(error), fix=_FRESH
+        ) from None
+
+
+def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np.float64], ...]) -> Camera:
+    world_from_camera = tuple(pose_from_text(pose) for pose in record.world_from_camera)
+    return Camera(
+        name=record.name,
+        image_path=root / record.image,
+        size=record.size,
+        intrinsics=from_text(record.intrinsics, (3, 3)),
+        camera_from_lidar=np.linalg.inv(_compose(world_from_camera)) @ _compose(world_from_lidar),
+        world_from_lidar=world_from_lidar,
+        world_from_camera=world_from_camera,
+    )
+
+
+def _compose(poses: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
+    """Return the one pose that applies ``poses`` in order."""
+    return np.linalg.multi_dot([*reversed(poses)]) if len(poses) > 1 else poses[0]
+
+
+def _read_points(path: Path, num_bytes: int) -> NDArray[np.float32]:
+    """Return (P, 4) points with intensity in [0, 1]."""
+    raw = _read_bytes(path, f"a sweep of {num_bytes} bytes")
+    if len(raw) != num_bytes or len(raw) % BYTES_PER_POINT or not raw:
+        raise DataError.at(
+            path,
+            expected=f"a sweep of {num_bytes} bytes, {BYTES_PER_POINT} for each point, as indexed",
+            found=f"{len(raw)} bytes",
+            fix=_FRESH,
+        )
+    points = np.frombuffer(raw, dtype="<f4").reshape(-1, 5)[:, :4].astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise DataError.at(
+            path,
+            expected="finite coordinates and intensities",
+            found=f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}",
+            fix=_FRESH,
+        )
+    low, high = points[:, 3].min(), points[:, 3].max()
+    if low < 0 or high > 255:
+        raise DataError.at(path, expected="intensities in [0, 255]", found=f"{low:g} to {high:g}", fix=_FRESH)
+    points[:, 3] /= 255
+    return points
+
+
+def _read_labels(path: Path, num_points: int) -> NDArray[np.uint8]:
+    """Return (P,) classes of the challenge."""
+    categories = np.frombuffer(_read_bytes(path, f"{num_points} labels"), dtype=np.uint8)
+    _check_categories(path, categories, num_points)
+    return CLASS_OF_CATEGORY[categories]
+
+
+def _read_instances(path: Path, num_points: int) -> NDArray[np.int32]:
+    """Return (P,) instance numbers, 0 where the instance part is 0."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            panoptic = file["data"].astype(np.int32)
+    # What numpy raises depends on where the archive is damaged.
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=_FRESH) from None
+    _check_categories(path, panoptic // 1000, num_points)
+    return np.where(panoptic % 1000 > 0, panoptic, 0)
+
+
+def _check_categories(path: Path, categories: NDArray[np.integer], num_points: int) -> None:
+    if categories.shape != (num_points,):
+        raise DataError.at(
+            path,
+            expected=f"{num_points} labels, one for each point of the sweep",
+            found=f"{categories.size}",
+            fix=_FRESH,
+        )
+    unknown = np.unique(categories[(categories < 0) | (categories >= len(CATEGORIES))])
+    if len(unknown):
+        raise DataError.at(
+            path,
+            expected=f"category ids from 0 to {len(CATEGORIES) - 1}",
+            found=f"unknown ids {', '.join(map(str, unknown[:5]))}",
+            fix=_FRESH,
+        )
+
+
+def _read_bytes(path: Path, expected: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError.at(path, expected=expected, found=error.strerror or str(error), fix=_FRESH) from None

@@ -1,0 +1,225 @@
+"""nuScenes: from its folder tree to an index, with every referenced file looked at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, to_text
+from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CATEGORIES, CLASS_NAMES, THING_CLASSES
+from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
+from cmcr.errors import DataError
+
+if TYPE_CHECKING:
+    from nuscenes import NuScenes
+
+log = logging.getLogger(__name__)
+
+_MISSING = -1
+
+
+def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
+    """List the keyframes of ``split``, ordered by name of scene, then by time.
+
+    Labels are listed where the label downloads are there. Only v1.0-mini may hold some of its split's scenes alone (toy
+    cities and single real keyframes do); a warning then names the others.
+
+    Args:
+        dataset: id of the data set in the config.
+        root: folder that holds ``samples``, ``maps`` and the tables' folder.
+        version: the tables' folder, for example ``v1.0-trainval``.
+        split: a split of nuscenes-devkit, for example ``train`` or ``mini_val``.
+
+    Raises:
+        DataError: one of what `open_tables` finds; an unknown split or one whose scenes are not here; a keyframe without
+            one of its sensors or labels; a referenced file that is missing, empty or of a size that cannot be right.
+    """
+    names = _scene_names(split)
+    nusc = open_tables(root, version)
+    tables = root / version
+    try:
+        labels = {table: _label_files(nusc, tables, table) for table in LABEL_TABLES}
+        records = tuple(
+            _record(nusc, root, scene["name"], sample, labels)
+            for scene in _scenes(nusc, tables, split, names)
+            for sample in _keyframes(nusc, tables, scene)
+        )
+    except KeyError as error:
+        raise missing_key(tables, error) from None
+    _check_labelled(tables, records)
+    _check_files(root, records)
+    return ScanIndex(dataset, "nuscenes", root, split, version, CLASS_NAMES, THING_CLASSES, records)
+
+
+def _scene_names(split: str) -> list[str]:
+    from nuscenes.utils.splits import create_splits_scenes
+
+    splits = create_splits_scenes()
+    if split not in splits:
+        raise DataError(f"nuScenes has no split {split!r}\n  way out:  one of {', '.join(splits)}")
+    return sorted(splits[split])
+
+
+def _scenes(nusc: NuScenes, tables: Path, split: str, names: list[str]) -> list[dict[str, Any]]:
+    by_name = {scene["name"]: scene for scene in nusc.scene}
+    missing = [name for name in names if name not in by_name]
+    if len(missing) == len(names) or (missing and nusc.version != "v1.0-mini"):
+        raise DataError.at(
+            tables / "scene.json",
+            expected=f"the {len(names)} scenes of split {split}",
+            found=f"{len(names) - len(missing)} of them, among {len(by_name)} scenes; the first missing is {missing[0]}",
+            fix="train, val belong to v1.0-trainval, mini_train, mini_val to v1.0-mini, test to v1.0-test",
+        )
+    if missing:
+        log.warning("%s holds %d of the %d scenes of %s", tables, len(names) - len(missing), len(names), split)
+    return [by_name[name] for name in names if name in by_name]
+
+
+def _keyframes(nusc: NuScenes, tables: Path, scene: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    token, number = scene["first_sample_token"], 0
+    while token and number <= scene["nbr_samples"]:  # a chain that bites its tail must end, too
+        sample = nusc.get("sample", token)
+        yield sample
+        token, number = sample["next"], number + 1
+    if token or number != scene["nbr_samples"]:
+        raise DataError.at(
+            tables / "sample.json",
+            expected=f"a chain of {scene['nbr_samples']} keyframes for {scene['name']}, as scene.json says",
+            found=f"{'more' if token else number}",
+        )
+
+
+def _record(
+    nusc: NuScenes, root: Path, scene: str, sample: dict[str, Any], labels: dict[str, dict[str, str]]
+) -> ScanRecord:
+    tables = root / nusc.version
+    missing = [channel for channel in ("LIDAR_TOP", *CAMERAS) if channel not in sample["data"]]
+    if missing:
+        raise DataError.at(
+            tables / "sample_data.json",
+            expected=f"a LiDAR sweep and six images for keyframe {sample['token']} of {scene}",
+            found=f"none of {', '.join(missing)}",
+        )
+    lidar = nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
+    semantic, panoptic = (labels[table].get(lidar["token"]) for table in LABEL_TABLES)
+    return ScanRecord(
+        token=lidar["token"],
+        scene=scene,
+        timestamp_us=lidar["timestamp"],
+        lidar=lidar["filename"],
+        lidar_bytes=_size(root / lidar["filename"]),
+        labels=semantic,
+        labels_bytes=None if semantic is None else _size(root / semantic),
+        panoptic=panoptic,
+        panoptic_bytes=None if panoptic is None else _size(root / panoptic),
+        world_from_lidar=_poses(nusc, tables, lidar),
+        cameras=tuple(
+            _camera_record(nusc, root, nusc.get("sample_data", sample["data"][channel]), channel) for channel in CAMERAS
+        ),
+    )
+
+
+def _camera_record(nusc: NuScenes, root: Path, image: dict[str, Any], channel: str) -> CameraRecord:
+    sensor = nusc.get("calibrated_sensor", image["calibrated_sensor_token"])
+    table = root / nusc.version / "calibrated_sensor.json"
+    return CameraRecord(
+        name=channel,
+        image=image["filename"],
+        image_bytes=_size(root / image["filename"]),
+        size=(image["height"], image["width"]),
+        intrinsics=to_text(_finite(table, sensor, "camera_intrinsic", (3, 3))),
+        world_from_camera=_poses(nusc, root / nusc.version, image),
+    )
+
+
+def _poses(nusc: NuScenes, tables: Path, sample_data: dict[str, Any]) -> tuple[str, str]:
+    """Return the poses that lead from a sensor to the vehicle at the sensor's own time, and on to the world."""
+    from pyquaternion import Quaternion
+
+    poses = []
+    for table in ("calibrated_sensor", "ego_pose"):
+        record = nusc.get(table, sample_data[f"{table}_token"])
+        rotation = _finite(tables / f"{table}.json", record, "rotation", (4,))
+        translation = _finite(tables / f"{table}.json", record, "translation", (3,))
+        poses.append(to_text(np.column_stack([Quaternion(rotation).rotation_matrix, translation])))
+    return poses[0], poses[1]
+
+
+def _finite(table: Path, record: dict[str, Any], field: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        value = np.array(record[field], dtype=np.float64)
+    except (TypeError, ValueError):
+        value = np.empty(0)
+    if value.shape != shape or not np.isfinite(value).all() or not value.any() and field == "rotation":
+        raise DataError.at(
+            table,
+            expected=f"{field} of record {record['token']}: {' x '.join(map(str, shape))} finite numbers",
+            found=f"{record[field]}",
+        )
+    return value
+
+
+def _label_files(nusc: NuScenes, tables: Path, table: str) -> dict[str, str]:
+    """Return the label file of each labelled sweep; none where the label download is not there."""
+    records = getattr(nusc, table, [])
+    categories = {record.get("index"): record["name"] for record in nusc.category}
+    known = {number: name for number, (name, _) in enumerate(CATEGORIES)}
+    if records and categories != known:
+        number = next(number for number in sorted(known) if categories.get(number) != known[number])
+        raise DataError.at(
+            tables / "category.json",
+            expected=f"the {len(known)} categories that come with nuScenes-{table}; number {number} is {known[number]}",
+            found=f"{categories.get(number)}",
+            fix="unpack the label download after the tables, so that its category.json replaces the older one",
+        )
+    return {record["sample_data_token"]: record["filename"] for record in records}
+
+
+def _check_labelled(tables: Path, records: tuple[ScanRecord, ...]) -> None:
+    """Refuse a split of which a part is labelled; none (as in the test split) or all may be."""
+    for table, field in (("lidarseg", "labels"), ("panoptic", "panoptic")):
+        without = [record.token for record in records if getattr(record, field) is None]
+        if without and len(without) < len(records):
+            raise DataError.at(
+                tables / f"{table}.json",
+                expected=f"labels for all {len(records)} keyframes of the split",
+                found=f"none for {len(without)} of them, the first is {without[0]}",
+            )
+
+
+def _check_files(root: Path, records: tuple[ScanRecord, ...]) -> None:
+    problems = [problem for record in records for problem in _problems(record)]
+    if problems:
+        path, expected, size = problems[0]
+        found = "no such file" if size == _MISSING else f"{size} bytes"
+        raise DataError.at(
+            root / path,
+            expected=expected,
+            found=f"{found} (and {len(problems) - 1} more bad files)",
+            fix="fetch the files again",
+        )
+
+
+def _problems(record: ScanRecord) -> Iterator[tuple[str, str, int]]:
+    """Yield path, expectation and size of each file that cannot be right."""
+    if record.lidar_bytes <= 0 or record.lidar_bytes % BYTES_PER_POINT:
+        yield record.lidar, f"a sweep of {BYTES_PER_POINT} bytes for each of its points", record.lidar_bytes
+    elif record.labels and record.labels_bytes != record.lidar_bytes // BYTES_PER_POINT:
+        expected = f"one byte for each of the sweep's {record.lidar_bytes // BYTES_PER_POINT} points"
+        yield record.labels, expected, record.labels_bytes or 0
+    if record.panoptic and (record.panoptic_bytes or 0) <= 0:
+        yield record.panoptic, "panoptic labels", record.panoptic_bytes or 0
+    for camera in record.cameras:
+        if camera.image_bytes <= 0:
+            yield camera.image, "an image", camera.image_bytes
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return _MISSING

@@ -1,0 +1,65 @@
+"""`Scan`: the one thing every data set yields. Readers make it, everything after them reads only this.
+
+Frames: a pose ``a_from_b`` is the 4x4 matrix that takes homogeneous points of frame b to frame a, so that
+``a_from_c = a_from_b @ b_from_c``. The LiDAR frame is that of the data set's own sweep (nuScenes: x right, y forward,
+z up; KITTI: x forward, y left, z up), the camera frame has x right, y down, z forward. All lengths are metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The label of points that take part in neither loss nor metric, in every data set of the suite.
+IGNORE = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One image and where it was taken.
+
+    Attributes:
+        name: the data set's own channel name, for example ``CAM_FRONT``.
+        image_path: the image file; it is decoded only by those who need pixels.
+        size: (height, width) of the file in pixels.
+        intrinsics: (3, 3) float64, camera frame to pixels.
+        camera_from_lidar: (4, 4) float64, LiDAR frame at the sweep's time to camera frame at the *image's* time.
+        world_from_lidar: (4, 4) poses whose product leads from the LiDAR frame to the world, in the order in which they
+            are applied; empty where the data set knows only ``camera_from_lidar``. Pairing walks them one by one.
+        world_from_camera: likewise from the camera frame at the image's time.
+    """
+
+    name: str
+    image_path: Path
+    size: tuple[int, int]
+    intrinsics: NDArray[np.float64]
+    camera_from_lidar: NDArray[np.float64]
+    world_from_lidar: Sequence[NDArray[np.float64]] = ()
+    world_from_camera: Sequence[NDArray[np.float64]] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One LiDAR sweep with what is known of its moment. P points.
+
+    Attributes:
+        token: unique within its data set, and the name of prediction files.
+        dataset: id of the data set in the config.
+        scene: scene or sequence it belongs to.
+        points: (P, 4) float32, x y z in metres in the LiDAR frame, intensity in [0, 1].
+        cameras: the images of the same moment, in the data set's fixed order; empty if it has none.
+        labels: (P,) uint8 training class of each point, `IGNORE` where there is none to learn; None if unlabelled.
+        instances: (P,) int32 instance within the scan, 0 for no instance; None if the data set has none.
+    """
+
+    token: str
+    dataset: str
+    scene: str
+    points: NDArray[np.float32]
+    cameras: Sequence[Camera]
+    labels: NDArray[np.uint8] | None
+    instances: NDArray[np.int32] | None

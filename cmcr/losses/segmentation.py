@@ -1,0 +1,64 @@
+"""What a segmentation network is fine-tuned with. Shapes: P points, C classes.
+
+Points of the ignored class count nowhere. Without a single labelled point every loss here is zero and so is its
+gradient, because a batch of sparse labels may well be empty and must not stop a training with NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cmcr.data.scan import IGNORE
+
+
+def segmentation_loss(logits_PC: Tensor, labels_P: Tensor, ignore: int = IGNORE) -> Tensor:
+    """Cross-entropy plus Lovasz-softmax, both over the labelled points: the loss of SLidR's and CMCR's fine-tuning.
+
+    Args:
+        logits_PC: (P, C) scores of all classes, the ignored one included.
+        labels_P: (P,) int64 class of each point.
+        ignore: class whose points are left out.
+    """
+    labelled_P = labels_P != ignore
+    logits_PC, labels_P = logits_PC[labelled_P], labels_P[labelled_P]
+    cross_entropy = F.cross_entropy(logits_PC, labels_P, reduction="sum") / max(len(labels_P), 1)
+    return cross_entropy + lovasz_softmax(logits_PC.softmax(dim=1), labels_P, ignore)
+
+
+def lovasz_softmax(probabilities_PC: Tensor, labels_P: Tensor, ignore: int = IGNORE) -> Tensor:
+    """A convex stand-in for 1 - IoU, averaged over the classes present in the labels (arXiv:1705.08790, eqs. 8 to 12).
+
+    For a class c the error of point i is ``m_i = 1 - p_i(c)`` where the label is c and ``p_i(c)`` elsewhere. With the
+    errors sorted from large to small, ``m_1 >= m_2 >= ...``, and J(k) the Jaccard loss 1 - IoU of a prediction that is
+    wrong at the first k of them,
+
+        L_c = sum_k  m_k (J(k) - J(k-1)),    J(0) = 0.
+
+    Args:
+        probabilities_PC: (P, C), rows sum to one.
+        labels_P: (P,) int64 class of each point.
+        ignore: class whose points are left out.
+    """
+    labelled_P = labels_P != ignore
+    probabilities_CP, labels_P = probabilities_PC[labelled_P].T, labels_P[labelled_P]
+    # From here on C counts only the classes present.
+    classes_C = labels_P.unique()
+    truth_CP = labels_P == classes_C[:, None]
+    errors_CP = (truth_CP.to(probabilities_CP.dtype) - probabilities_CP[classes_C]).abs()
+    errors_CP, order_CP = errors_CP.sort(dim=1, descending=True, stable=True)
+    weights_CP = _jaccard_steps(truth_CP.gather(1, order_CP)).to(errors_CP.dtype)
+    return (errors_CP * weights_CP).sum() / max(len(classes_C), 1)
+
+
+def _jaccard_steps(truth_CP: Tensor) -> Tensor:
+    """J(k) - J(k-1) for k = 1..P, where column k of the boolean ``truth_CP`` is the k-th point to be got wrong.
+
+    In float64: the steps are as small as 1 / P, and float32 would lose their digits in the difference.
+    """
+    total_C1 = truth_CP.sum(dim=1, keepdim=True)
+    intersection_CP = total_C1 - truth_CP.cumsum(dim=1)
+    union_CP = total_C1 + (~truth_CP).cumsum(dim=1)
+    jaccard_CP = 1 - intersection_CP.double() / union_CP
+    return torch.diff(jaccard_CP, dim=1, prepend=torch.zeros_like(total_C1, dtype=torch.float64))

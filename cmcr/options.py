@@ -1,0 +1,15 @@
+"""The base of everything that a config file can set."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Options(BaseModel):
+    """A closed, immutable group of options: an unknown key is an error, and so is a value of the wrong type.
+
+    Each group stands beside the code it configures; the whole tree is put together in `cmcr.config`, and
+    ``config/README.md`` is printed from the descriptions of its fields.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,0 +1,109 @@
+"""`PretrainMethod`: the base of every pre-training method, and what it is handed at each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cmcr.data.batches import Batch, PairBatch
+from cmcr.models.sampling import sample_pixels
+from cmcr.options import Options
+
+
+class NoOptions(Options):
+    """A method without options."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a method comes from, for tables and readers."""
+
+    paper: str
+    code: str = ""
+
+
+class Channels(NamedTuple):
+    """Widths that a method's heads have to fit: of the 3D backbone and of the image encoder."""
+
+    points: int
+    image: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a method sees of one training step. P points, V voxels, I images.
+
+    Attributes:
+        batch: the scans; it holds no labels.
+        voxel_VC: (V, C) output of the 3D backbone.
+        encode: runs the frozen image encoder on (I, 3, H, W) images; used by methods that change the images.
+        generator: the only source of randomness, seeded by run and step.
+    """
+
+    batch: Batch
+    voxel_VC: Tensor
+    encode: Callable[[Tensor], Tensor]
+    generator: torch.Generator = field(repr=False)
+
+    @property
+    def pairs(self) -> PairBatch:
+        """All matched points and pixels of the batch."""
+        if self.batch.pairs is None:
+            raise ValueError("this batch has no images; the method must declare needs_images = True")
+        return self.batch.pairs
+
+    @cached_property
+    def image_ICHW(self) -> Tensor:
+        """(I, C, h, w) features of the unchanged images."""
+        if self.batch.image_features is not None:
+            return self.batch.image_features
+        if self.batch.images is None:
+            raise ValueError("this batch has no images; the method must declare needs_images = True")
+        return self.encode(self.batch.images)
+
+    def points_at(self, pairs: PairBatch) -> Tensor:
+        """(N, C) backbone features of the pairs' points: those of the voxel each lies in."""
+        return self.voxel_VC[self.batch.voxel_P[pairs.point]]
+
+    def pixels_at(self, pairs: PairBatch, features_ICHW: Tensor | None = None) -> Tensor:
+        """(N, C) image features at the pairs' pixels, bilinear; of the encoder unless others are given."""
+        features_ICHW = self.image_ICHW if features_ICHW is None else features_ICHW
+        return sample_pixels(features_ICHW, pairs, self.batch.image_size)
+
+
+class PretrainMethod(nn.Module):
+    """One way to pre-train the 3D backbone. A plug-in is a file in ``baselines/`` with one subclass.
+
+    A subclass sets the class attributes, builds its heads in ``__init__`` and returns its losses. Their sum is
+    minimised; each is logged under its name. The backbone alone is kept afterwards.
+
+    Attributes:
+        id: the name in configs, folders and scores; equals the file's name.
+        label: the name in tables and figures.
+        source: paper and code.
+        Options: the method's options with defaults; the config can change them.
+        needs_images: whether steps carry images and pairs.
+        pretrains: False for the floor: the backbone stays as it was initialised.
+        probe_batch_norm: which BatchNorm statistics a linear probe tries; the strongest gives the row.
+    """
+
+    id: ClassVar[str]
+    label: ClassVar[str]
+    source: ClassVar[Source]
+    Options: ClassVar[type[Options]] = NoOptions
+    needs_images: ClassVar[bool] = True
+    pretrains: ClassVar[bool] = True
+    probe_batch_norm: ClassVar[tuple[str, ...]] = ("stored",)
+
+    def __init__(self, options: Options, channels: Channels):
+        super().__init__()
+        self.options, self.channels = options, channels
+
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        """Return the named losses of one step, each a scalar, already weighted."""
+        raise NotImplementedError

@@ -1,0 +1,88 @@
+"""Finding methods: every file of a plug-in folder with a `PretrainMethod` in it is a method, nothing to register."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmcr.errors import PluginError
+from cmcr.pretrain.method import PretrainMethod
+
+#: Where the methods of this repository are.
+BASELINES = Path(__file__).resolve().parents[2] / "baselines"
+
+
+def find_plugins(folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Return the file of each method id: those of ``baselines/``, then those of ``folders``. Nothing is imported."""
+    found: dict[str, Path] = {}
+    for folder in (BASELINES, *folders):
+        if not folder.is_dir():
+            raise PluginError(f"{folder}: no such folder (config key plugin_dirs)")
+        for path in sorted(folder.glob("*.py")):
+            if path.stem.startswith("_") or not _defines_method(path):
+                continue
+            if path.stem in found:
+                raise PluginError(f"{path}: the method id {path.stem!r} is taken already by {found[path.stem]}")
+            found[path.stem] = path
+    return found
+
+
+def _defines_method(path: Path) -> bool:
+    """Whether a class in the file names a base class; a file that does not parse is kept, to be named when asked for."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return True
+    return any(isinstance(node, ast.ClassDef) and node.bases for node in tree.body)
+
+
+def load_plugin(method_id: str, folders: Sequence[Path] = ()) -> type[PretrainMethod]:
+    """Import one method.
+
+    Raises:
+        PluginError: there is none of that id, its file fails (named with its line), or it breaks the contract.
+    """
+    plugins = find_plugins(folders)
+    if method_id not in plugins:
+        near = difflib.get_close_matches(method_id, plugins, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PluginError(f"there is no method {method_id!r}{hint} (found: {', '.join(plugins)})")
+    return load_plugin_file(plugins[method_id])
+
+
+def load_plugin_file(path: Path) -> type[PretrainMethod]:
+    """Import the method of one file; see `load_plugin`."""
+    name = f"cmcr_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
+    except Exception as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(f"{line.filename}:{line.lineno}: the plug-in {path.name} fails: {error!r}") from error
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, PretrainMethod) and value.__module__ == name
+    ]
+    named = [cls for cls in classes if vars(cls).get("id") == path.stem]
+    if len(named) != 1:
+        ids = [vars(cls).get("id") for cls in classes]
+        raise PluginError(
+            f"{path}: expected exactly one subclass of PretrainMethod with id = {path.stem!r} (the file's name), "
+            f"found {ids or 'none'}"
+        )
+    for attribute in ("label", "source"):
+        if not hasattr(named[0], attribute):
+            raise PluginError(f"{path}: {named[0].__name__} lacks the class attribute {attribute!r}")
+    return named[0]

@@ -1,0 +1,217 @@
+"""Tables as text: CSV for machines, Markdown for terminals and pages, LaTeX (booktabs) for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from cmcr.files import write_text
+from cmcr.results.summary import Cell
+from cmcr.results.tables import Table
+
+#: Digits behind the point; numbers that look the same in print are equally good.
+DIGITS = 1
+
+_MARKDOWN = str.maketrans(
+    {
+        **{character: "\\" + character for character in "\\`*_[]|~$#"},
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "\n": " ",
+    }
+)
+_LATEX = str.maketrans(
+    {
+        **{character: "\\" + character for character in "{}$&#_%"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "{''}",
+        # At the start of a line these would be read as options of the line end before them.
+        **{character: f"{{{character}}}" for character in "[]*"},
+        "±": r"$\pm$",
+        "\n": " ",
+    }
+)
+
+
+def escape_markdown(text: str) -> str:
+    """Make plain text safe inside a Markdown table, for renderers that let HTML through as well."""
+    return text.translate(_MARKDOWN)
+
+
+def escape_latex(text: str) -> str:
+    """Make plain text safe inside LaTeX."""
+    return text.translate(_LATEX)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a text format writes what stands in a cell."""
+
+    bold: Callable[[str], str]
+    plus_minus: str
+    footnote: Callable[[str], str]
+
+
+_MARKDOWN_FORMAT = _Format(lambda text: f"**{text}**", "±", lambda mark: f" ({mark})")
+_LATEX_FORMAT = _Format(lambda text: rf"\textbf{{{text}}}", r"$\pm$", lambda mark: rf"\textsuperscript{{{mark}}}")
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """One line per row with the columns ``<column>/mean``, ``<column>/std`` and ``<column>/n``.
+
+    Numbers have all their digits; ``n/a`` where there is none. Tables with other columns leave each other's empty.
+    """
+    rows = []
+    for table in tables:
+        for row in table.rows:
+            fields: dict[str, object] = dict(row.keys)
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                fields[f"{column.key}/mean"] = "n/a" if cell.mean is None else cell.mean
+                fields[f"{column.key}/std"] = "n/a" if cell.std is None else cell.std
+                fields[f"{column.key}/n"] = cell.runs
+            rows.append(fields)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """Caption, padded table (it is read in terminals too), and the reasons of missing numbers."""
+    blocks = len({row.block for row in table.rows}) > 1
+    groups = len({column.group for column in table.columns}) > 1
+    header = (["Setting"] if blocks else []) + ["Method"]
+    texts = len(header)
+    header += [f"{column.group}: {column.label}" if groups else column.label for column in table.columns]
+    lines = [[escape_markdown(text) for text in header]]
+    cells, notes = _cell_texts(table, _MARKDOWN_FORMAT)
+    for row, row_cells in zip(table.rows, cells, strict=True):
+        lines.append([escape_markdown(text) for text in ([row.block] if blocks else []) + [row.label]] + row_cells)
+
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(header))]
+    rule = ["-" * width if i < texts else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    lines.insert(1, rule)
+    body = [
+        "| "
+        + " | ".join(
+            text.ljust(width) if i < texts else text.rjust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in lines
+    ]
+    parts = [escape_markdown(table.caption), "\n".join(body)]
+    if notes:
+        parts.append("n/a: " + "; ".join(f"({mark}) {escape_markdown(reason)}" for mark, reason in notes) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """A floating table, no wider than the text; needs the packages booktabs and graphicx."""
+    cells, notes = _cell_texts(table, _LATEX_FORMAT)
+    lines = [
+        "% needs \\usepackage{booktabs,graphicx}",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        r"\smallskip",
+        r"\sbox0{%",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+        *_latex_header(table),
+    ]
+    width = len(table.columns) + 1
+    numbered = list(zip(table.rows, cells, strict=True))
+    for block, group in groupby(numbered, key=lambda pair: pair[0].block):
+        lines.append(r"\midrule")
+        if block:
+            lines.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(block)}}}}} \\")
+        lines += [" & ".join([escape_latex(row.label), *texts]) + r" \\" for row, texts in group]
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\ifdim\wd0>\linewidth \resizebox{\linewidth}{!}{\usebox0}\else \usebox0\fi",
+    ]
+    if notes:
+        reasons = "; ".join(rf"\textsuperscript{{{mark}}} {escape_latex(reason)}" for mark, reason in notes)
+        lines.append(rf"\par\smallskip{{\footnotesize n/a: {reasons}.}}")
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _latex_header(table: Table) -> list[str]:
+    lines = []
+    groups = [(name, len(list(columns))) for name, columns in groupby(table.columns, key=lambda column: column.group)]
+    if len(groups) > 1:
+        names, rules, start = "", "", 2
+        for name, size in groups:
+            names += rf" & \multicolumn{{{size}}}{{c}}{{{escape_latex(name)}}}"
+            rules += rf"\cmidrule(lr){{{start}-{start + size - 1}}}"
+            start += size
+        lines += [names + r" \\", rules]
+    labels = [escape_latex(column.label) for column in table.columns]
+    if not table.with_spread:  # many narrow columns
+        labels = [rf"\rotatebox{{90}}{{{label}}}" for label in labels]
+    return [*lines, " & ".join(["Method", *labels]) + r" \\"]
+
+
+def _cell_texts(table: Table, form: _Format) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    """The text of every cell, and the mark and reason of each kind of missing number."""
+    reasons = dict.fromkeys(cell.reason for row in table.rows for cell in row.cells if cell.mean is None)
+    marks = {reason: _mark(index) for index, reason in enumerate(reasons)}
+
+    def text(cell: Cell, is_best: bool) -> str:
+        if cell.mean is None:
+            return "n/a" + form.footnote(marks[cell.reason])
+        mean = _rounded(cell.mean)
+        parts = [form.bold(mean) if is_best else mean]
+        if table.with_spread and cell.std is not None:
+            parts.append(f"{form.plus_minus} {_rounded(cell.std)}")
+        if cell.runs < table.usual_runs:
+            parts.append(f"({cell.runs})")
+        return " ".join(parts)
+
+    texts = []
+    for _, block in groupby(table.rows, key=lambda row: row.block):
+        rows = list(block)
+        best = [
+            _best([row.cells[i] for row in rows], column.higher_is_better) for i, column in enumerate(table.columns)
+        ]
+        for row in rows:
+            pairs = zip(row.cells, best, strict=True)
+            texts.append([text(cell, cell.mean is not None and _rounded(cell.mean) == top) for cell, top in pairs])
+    return texts, [(mark, reason) for reason, mark in marks.items()]
+
+
+def _best(cells: Sequence[Cell], higher_is_better: bool) -> str | None:
+    """The best mean as it is printed, so that equals in print are equally bold."""
+    means = [cell.mean for cell in cells if cell.mean is not None]
+    return _rounded(max(means) if higher_is_better else min(means)) if means else None
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.{DIGITS}f}"
+
+
+def _mark(index: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    return (_mark(index // 26 - 1) if index >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[index % 26]
+
+
+def write_tables(folder: Path | str, name: str, tables: Sequence[Table]) -> None:
+    """Write ``<name>.csv``, ``<name>.md`` and ``<name>.tex`` with all the tables, each atomically."""
+    folder = Path(folder)
+    write_text(folder / f"{name}.csv", to_csv(tables))
+    write_text(folder / f"{name}.md", "\n".join(map(to_markdown, tables)))
+    write_text(folder / f"{name}.tex", "\n".join(map(to_latex, tables)))

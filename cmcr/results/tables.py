@@ -1,0 +1,149 @@
+"""Tables of scores: which numbers stand where. `cmcr.results.table_text` writes them as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cmcr.results.summary import METRIC_LABELS, Cell, DatasetSummary, Summary, seeds_phrase, summarise
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric in one setting. ``key`` names it in the CSV, ``label`` in print below the header ``group``."""
+
+    key: str
+    label: str
+    group: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method. ``keys`` identify the row in the CSV; rows of one ``block`` compete with each other."""
+
+    keys: Mapping[str, str]
+    block: str
+    label: str
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table, named for cross-references. All texts are plain: whoever prints them escapes them."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    with_spread: bool
+    """Whether print shows the standard deviation; the CSV always has it."""
+
+    @property
+    def usual_runs(self) -> int:
+        """Runs behind the best covered cell; print marks the cells that have fewer."""
+        return max(cell.runs for row in self.rows for cell in row.cells)
+
+
+def task_table(scores: pd.DataFrame, task: str, metric: str, methods: Mapping[str, str]) -> Table:
+    """The main table of a task: methods by label share, for every data set.
+
+    Args:
+        scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
+        task: ``segmentation``, ``detection`` or ``panoptic``.
+        metric: id of the task's headline metric, for example ``miou``.
+        methods: label for print by id; one row each, in this order.
+
+    Raises:
+        ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
+    """
+    summary = summarise(scores, task, methods)
+    higher = summary.direction(metric)
+    places = [(dataset, setting) for dataset in summary.datasets for setting in dataset.settings]
+    columns = [Column(f"{d.id}/{setting.key}", setting.label, d.id, higher) for d, setting in places]
+    rows = [
+        Row({"method": method}, "", label, [summary.cell(d.id, s, method, metric) for d, s in places])
+        for method, label in methods.items()
+    ]
+    cells = [cell for row in rows for cell in row.cells]
+    numbers = f"{_label(metric)} in percent ({'higher' if higher else 'lower'} is better)"
+    caption = " ".join(
+        [
+            f"{_subject(summary)}: {numbers}, {_over_seeds(cells, with_spread=True)}.",
+            "Best of each column in bold.",
+            *(_describe(dataset) for dataset in summary.datasets),
+        ]
+    )
+    return Table(task, caption, columns, rows, with_spread=True)
+
+
+def per_class_tables(
+    scores: pd.DataFrame, task: str, metric: str, means: Sequence[str], methods: Mapping[str, str]
+) -> list[Table]:
+    """One table per data set: its classes by methods, a block of rows for every setting.
+
+    Args:
+        scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
+        task: ``segmentation``, ``detection`` or ``panoptic``.
+        metric: id of the metric that each class has, for example ``iou``.
+        means: ids of metrics over all classes that stand before them, for example ``miou`` and ``fwiou``.
+        methods: label for print by id; a row each in every block, in this order.
+
+    Raises:
+        ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
+    """
+    summary = summarise(scores, task, methods)
+    return [_per_class_table(summary, dataset, metric, means) for dataset in summary.datasets]
+
+
+def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, means: Sequence[str]) -> Table:
+    asked = [(mean, "all") for mean in means] + [(metric, name) for name in summary.classes(dataset.id, metric)]
+    columns = [
+        Column(m if c == "all" else f"{m}/{c}", _label(m) if c == "all" else class_label(c), "", summary.direction(m))
+        for m, c in asked
+    ]
+    rows = []
+    for setting in dataset.settings:
+        protocol = "finetune" if setting.is_finetune else "linear_probe"
+        block = f"fine-tuned on {setting.label}" if setting.is_finetune else setting.label
+        for method, label in summary.methods.items():
+            keys = {
+                "dataset": dataset.id,
+                "protocol": protocol,
+                "label_percent": f"{setting.percent:g}",
+                "method": method,
+            }
+            cells = [summary.cell(dataset.id, setting, method, m, c) for m, c in asked]
+            rows.append(Row(keys, block, label, cells))
+    over = _over_seeds([cell for row in rows for cell in row.cells], with_spread=False)
+    caption = (
+        f"{_subject(summary)}: {_label(metric)} of each class in percent, {over}. "
+        f"Best of each column and setting in bold. {_describe(dataset)}"
+    )
+    return Table(f"{summary.task}_per_class_{dataset.id}", caption, columns, rows, with_spread=False)
+
+
+def class_label(class_name: str) -> str:
+    """A class name for print."""
+    return class_name.replace("_", " ")
+
+
+def _label(metric: str) -> str:
+    return METRIC_LABELS.get(metric, metric)
+
+
+def _subject(summary: Summary) -> str:
+    return f"{summary.task.capitalize()}{' on toy data' if summary.toy else ''}"
+
+
+def _over_seeds(cells: Sequence[Cell], *, with_spread: bool) -> str:
+    counts = {cell.runs for cell in cells if cell.runs}
+    brackets = f" (their number in brackets where it is below {max(counts)})" if len(counts) > 1 else ""
+    return seeds_phrase(cells, with_spread=with_spread) + brackets
+
+
+def _describe(dataset: DatasetSummary) -> str:
+    scans = ", ".join(f"{dataset.label_scans[setting]} ({setting.label})" for setting in dataset.settings)
+    return f"{dataset.id}: split {dataset.split}, {dataset.num_frames} frames; labelled scans: {scans}."

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from cmcr.errors import ScoresError
+from cmcr.results.collect import scores_table
+from cmcr.results.scores import Scores
+from cmcr.results.tables import per_class_tables, task_table
+
+
+def test_methods_by_label_share(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    table = task_table(scores, "segmentation", "miou", methods)
+    assert [column.label for column in table.columns] == ["linear probe", "1 %", "10 %"]
+    assert [row.label for row in table.rows] == ["Scratch", "PPKT", "CMCR"]
+    assert [cell.mean for cell in table.rows[1].cells] == [21.0, 26.0, 31.0]
+
+
+def test_the_order_of_methods_is_the_callers(scores: pd.DataFrame) -> None:
+    table = task_table(scores, "segmentation", "miou", {"cmcr": "CMCR", "slidr": "SLidR", "scratch": "Scratch"})
+    assert [row.label for row in table.rows] == ["CMCR", "SLidR", "Scratch"]
+    assert {cell.reason for cell in table.rows[1].cells} == {"no run"}
+
+
+def test_the_caption_says_what_was_measured(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    caption = task_table(scores, "segmentation", "miou", methods).caption
+    for words in (
+        "on toy data",
+        "mIoU in percent (higher is better)",
+        "mean and sample standard deviation over 3 seeds.",
+        "town: split val, 12 frames",
+        "labelled scans: 40 (linear probe), 1 (1 %), 4 (10 %)",
+    ):
+        assert words in caption
+
+
+def test_real_data_are_not_called_toy(make_run: Callable[..., Scores]) -> None:
+    caption = task_table(scores_table({"a": make_run(toy=False)}), "segmentation", "miou", {"ppkt": "PPKT"}).caption
+    assert "toy" not in caption
+    assert "one seed" in caption
+
+
+def test_two_data_sets_stand_side_by_side(make_run: Callable[..., Scores]) -> None:
+    runs = {"a": make_run(), "b": make_run(dataset="village", num_frames=7, label_percent=1)}
+    table = task_table(scores_table(runs), "segmentation", "miou", {"ppkt": "PPKT"})
+    assert [(column.group, column.label) for column in table.columns] == [("town", "10 %"), ("village", "1 %")]
+    assert "village: split val, 7 frames" in table.caption
+
+
+def test_classes_by_methods_in_every_setting(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    (table,) = per_class_tables(scores, "segmentation", "iou", ("miou", "fwiou"), methods)
+    assert [column.label for column in table.columns] == ["mIoU", "fwIoU", "car", "road"]
+    assert [row.block for row in table.rows[::3]] == ["linear probe", "fine-tuned on 1 %", "fine-tuned on 10 %"]
+    assert [cell.mean for cell in table.rows[4].cells] == [26.0, 27.0, 21.0, 31.0]
+    assert table.rows[4].keys == {
+        "dataset": "town",
+        "protocol": "finetune",
+        "label_percent": "1",
+        "method": "ppkt",
+    }
+    assert "toy" in table.caption
+
+
+def test_an_unknown_metric_is_refused(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    with pytest.raises(ScoresError, match="expected: the metric pq"):
+        task_table(scores, "segmentation", "pq", methods)
