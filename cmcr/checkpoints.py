@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,12 +17,17 @@ from torch import Tensor, nn
 from cmcr.errors import WeightsError
 from cmcr.files import atomic_path
 
+#: The entry of a safetensors header that holds our metadata.
+_METADATA = "cmcr"
+
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically. ``metadata`` says what they are."""
+    """Write tensors as safetensors, atomically. ``metadata`` says what they are; equal content gives equal bytes."""
+    # One entry for all of it: safetensors writes several in an order that changes from one process to the next.
+    entry = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     with atomic_path(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata=dict(metadata or {}))
+        save_file(contiguous, temporary, metadata=entry)
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
@@ -49,6 +55,22 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: damaged or truncated weight file: {str(error).splitlines()[0]}") from error
     return _tensors_in(content, path)
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """Read the ``metadata`` that `save_tensors` was given; empty for a file that it did not write.
+
+    Raises:
+        WeightsError: missing or damaged file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged or truncated weight file: {str(error).splitlines()[0]}") from error
 
 
 def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:

@@ -6,34 +6,29 @@ import logging
 import math
 import shutil
 import sys
-import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.warnings import PossibleUserWarning
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
-from cmcr.data.batches import Batch, SeededSampler, collate
+from cmcr.compute import ComputeOptions
+from cmcr.data.batches import Batch, Sample, collate
+from cmcr.data.draws import SeededSampler
 from cmcr.errors import CMCRError
 from cmcr.files import exclusive
-from cmcr.options import Options
-from cmcr.recipe import Recipe
+from cmcr.recipe import Recipe, make_optimizer
+from cmcr.training_callbacks import Course, KeepCheckpoint, LogLines, LossBar
 
 logger = logging.getLogger(__name__)
 
-
-class ComputeOptions(Options):
-    """What a job may use."""
-
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where networks run."""
-    threads: int = 1
-    """Threads of one job on the CPU. Fixed here rather than by ``--cores``, because sums depend on it in their last bit."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Number format of training."""
+_RESUME = "resume"
 
 
 def use(compute: ComputeOptions, seed: int) -> None:
@@ -45,12 +40,55 @@ def use(compute: ComputeOptions, seed: int) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
-def make_loader(dataset, recipe: Recipe, seed: int) -> DataLoader[Batch]:
+class TrainingModule(pl.LightningModule):
+    """A network, its losses and its optimiser in Lightning's terms. A subclass gives losses and parameters."""
+
+    def __init__(self, recipe: Recipe, total_steps: int):
+        super().__init__()
+        self.recipe, self.total_steps = recipe, total_steps
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the named losses of a batch; their sum is minimised."""
+        raise NotImplementedError
+
+    def body(self) -> Iterable[nn.Parameter]:
+        """Return the parameters that are trained at the recipe's rate."""
+        raise NotImplementedError
+
+    def heads(self) -> Iterable[nn.Parameter]:
+        """Return the parameters that are trained at the heads' rate."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, object]:  # noqa: ARG002
+        """Sum the losses.
+
+        Raises:
+            CMCRError: the sum is not finite; step and scans are named.
+        """
+        losses = self.losses(batch)
+        loss = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(loss):
+            parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+            raise CMCRError(
+                f"the loss is {loss.item():g} at step {self.global_step + 1} of {self.total_steps} ({parts})\n"
+                f"  scans:    {', '.join(batch.tokens)}\n"
+                "  way out:  a lower learning rate; if it happens at the first step, check these scans' files"
+            )
+        return {"loss": loss, "parts": {name: value.detach() for name, value in losses.items()}}
+
+    def configure_optimizers(self):
+        """Build what the recipe asks for; the schedule advances with every step."""
+        optimizer, schedule = make_optimizer(self.recipe, self.body(), self.heads(), self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def make_loader(dataset: Dataset[Sample], recipe: Recipe, seed: int) -> DataLoader[Batch]:
     """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept."""
+    sampler = SeededSampler(len(dataset), seed)  # type: ignore[arg-type]  # torch leaves its length out of the type
     return DataLoader(
-        dataset,
+        dataset,  # type: ignore[arg-type]  # torch takes batches to be of the type of the items
         batch_size=recipe.batch_size,
-        sampler=SeededSampler(len(dataset), seed),
+        sampler=sampler,
         collate_fn=collate,
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
@@ -63,72 +101,63 @@ def total_steps(scans: int, recipe: Recipe) -> int:
     return recipe.epochs * math.ceil(scans / recipe.batch_size)
 
 
-def train(
-    module: pl.LightningModule, loader: DataLoader[Batch], recipe: Recipe, compute: ComputeOptions, folder: Path
-) -> None:
-    """Train ``module`` for ``recipe.epochs`` epochs.
-
-    ``folder`` holds ``metrics.csv`` and TensorBoard's file, and while the run lasts, its checkpoint: about ten are
-    written over a run, each over the last. A run that was killed goes on from there and ends as if it had not been.
+@contextmanager
+def job_folder(folder: Path) -> Iterator[None]:
+    """Hold a job's folder for this process. Once the block ends well, what a resume would need is deleted.
 
     Raises:
-        CMCRError: a loss is not finite (step and scans are named), or another process is training in ``folder``.
+        CMCRError: another process is at work in ``folder``.
     """
     with exclusive(folder):
-        checkpoint = folder / "resume" / "last.ckpt"
-        every = max(1, recipe.epochs // 10)
-        keep_last = ModelCheckpoint(
-            checkpoint.parent, filename="last", enable_version_counter=False, every_n_epochs=every, save_top_k=1
-        )
-        progress: Callback = TQDMProgressBar() if sys.stderr.isatty() else LogLines()
-        trainer = pl.Trainer(
-            accelerator="gpu" if compute.device == "cuda" else "cpu",
-            devices=1,
-            precision=compute.precision,
-            max_epochs=recipe.epochs,
-            logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
-            callbacks=[keep_last, progress, StopOnBadLoss()],
-            enable_progress_bar=sys.stderr.isatty(),
-            enable_model_summary=False,
-            log_every_n_steps=5,
-            deterministic=True if compute.device == "cpu" else "warn",
-        )
-        resume = checkpoint if checkpoint.is_file() else None
-        if resume:
-            logger.info("resuming from %s", resume)
-        # The checkpoint is this run's own; it also holds optimiser state, which the safe loader understands.
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        yield
+        for left in folder.glob(f"**/{_RESUME}"):
+            shutil.rmtree(left)
+
+
+def train(
+    module: TrainingModule, loader: DataLoader[Batch], compute: ComputeOptions, folder: Path, identity: str
+) -> None:
+    """Train ``module`` for its recipe's epochs, inside of `job_folder`.
+
+    ``folder`` gets ``metrics.csv``, TensorBoard's file and a checkpoint: about ten are written over a run, each over
+    the last, one of them at its end. A run that was killed goes on from there and ends as if it had not been, with the
+    same weights and the same ``metrics.csv``. A checkpoint of another ``identity`` is not used.
+
+    Args:
+        module: what to train.
+        loader: its batches, from `make_loader`.
+        compute: device and number format.
+        folder: of this run.
+        identity: hash of all that decides its outcome.
+
+    Raises:
+        CMCRError: a loss is not finite.
+    """
+    checkpoint = folder / _RESUME / f"{identity[:16]}.ckpt"
+    if not checkpoint.is_file():
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
-
-
-class StopOnBadLoss(Callback):
-    """Stop with the scans' names when a loss is not finite."""
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Look at the loss of the step that just ended."""
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if not torch.isfinite(loss):
-            raise CMCRError(
-                f"the loss is {float(loss)} at step {trainer.global_step} (epoch {trainer.current_epoch})\n"
-                f"  scans:    {', '.join(batch.tokens)}\n"
-                "  way out:  a lower learning rate; if it happens at the first step, check these scans' files"
-            )
-
-
-class LogLines(Callback):
-    """Progress as plain lines, about twenty a run, where there is no terminal to draw a bar on."""
-
-    def on_train_start(self, trainer, pl_module) -> None:  # noqa: ARG002
-        """Note when and where the run starts."""
-        self.started, self.first_step = time.monotonic(), trainer.global_step
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Write a line at every twentieth of the run."""
-        steps, total = trainer.global_step, int(trainer.estimated_stepping_batches)
-        if steps % max(1, total // 20) and steps != total:
-            return
-        rate = (steps - self.first_step) / max(time.monotonic() - self.started, 1e-9)
-        left = (total - steps) / max(rate, 1e-9)
-        values = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        losses = " ".join(f"{name}={value:.4f}" for name, value in values.items())
-        logger.info("step %d/%d  %s  %.1f steps/s, %.0f s left", steps, total, losses, rate, left)
+    on_terminal = sys.stderr.isatty()
+    trainer = pl.Trainer(
+        accelerator="gpu" if compute.device == "cuda" else "cpu",
+        devices=1,
+        plugins=LightningEnvironment(),  # otherwise a cluster's variables would be taken for a run on many machines
+        precision=compute.precision,
+        max_epochs=module.recipe.epochs,
+        logger=False,
+        callbacks=[
+            Course(folder, module.recipe, module.total_steps),
+            LossBar() if on_terminal else LogLines(module.total_steps),
+            KeepCheckpoint(checkpoint, module.recipe.epochs),
+        ],
+        enable_progress_bar=on_terminal,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        deterministic=True if compute.device == "cpu" else "warn",
+    )
+    resume = checkpoint if checkpoint.is_file() else None
+    if resume:
+        logger.info("resuming from %s", resume)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)  # advice on loader processes
+        warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own use of torch
+        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from cmcr.data.augment import PointAugmentation, augment_points
+from cmcr.data.draws import Draw, make_generator
 from cmcr.data.images import ImageOptions, PairedImages, load_paired_images
 from cmcr.data.index import ScanIndex
 from cmcr.data.voxels import VoxelGrid, Voxels, voxelize
+from cmcr.errors import DataError
 from cmcr.sparse import SparseTensor
-
-
-class Draw(NamedTuple):
-    """Which scan to load, and in which epoch: together with the seed they fix every random choice made for it."""
-
-    epoch: int
-    position: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +64,10 @@ class PairBatch:
     def take(self, chosen: Tensor) -> PairBatch:
         """Return the pairs at ``chosen`` (indices or mask)."""
         return PairBatch(self.point[chosen], self.image[chosen], self.row[chosen], self.column[chosen])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairBatch:
+        """Return a copy on ``device``."""
+        return PairBatch(*(rows.to(device, non_blocking=non_blocking) for rows in vars(self).values()))
 
     def sample(self, number: int, generator: torch.Generator) -> PairBatch:
         """Return at most ``number`` pairs, drawn without replacement."""
@@ -116,15 +115,9 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Return a copy whose tensors lie on ``device`` (Lightning calls this)."""
-
-        def move(value: object) -> object:
-            if isinstance(value, Tensor):
-                return value.to(device, non_blocking=non_blocking)
-            if isinstance(value, PairBatch):
-                return PairBatch(*(move(getattr(value, f.name)) for f in dataclasses.fields(value)))  # type: ignore[arg-type]
-            return value
-
-        return dataclasses.replace(self, **{f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)})  # type: ignore[arg-type]
+        parts = {name: part for name, part in vars(self).items() if isinstance(part, Tensor | PairBatch)}
+        moved: dict[str, Any] = {name: part.to(device, non_blocking=non_blocking) for name, part in parts.items()}
+        return dataclasses.replace(self, **moved)
 
 
 class ScanDataset(Dataset[Sample]):
@@ -156,7 +149,15 @@ class ScanDataset(Dataset[Sample]):
             images: how to load images and pairs; None loads none.
             with_labels: whether to return labels. Pre-training asks for none, so that it cannot use any.
             feature_bank: (scans of the index, cameras, C, h, w) image features to return in place of images.
+
+        Raises:
+            DataError: the feature bank was made for another index.
         """
+        if feature_bank is not None and len(feature_bank) != len(index):
+            raise DataError(
+                f"image features of {len(feature_bank)} scans, but {index.dataset} {index.split} has {len(index)}\n"
+                "  way out:  make the features again from this index"
+            )
         self.index, self.positions, self.grid = index, list(positions), grid
         self.seed, self.augmentation, self.images = seed, augmentation, images
         self.with_labels, self.feature_bank = with_labels, feature_bank
@@ -166,51 +167,34 @@ class ScanDataset(Dataset[Sample]):
 
     def __getitem__(self, draw: Draw | int) -> Sample:
         epoch, position = draw if isinstance(draw, tuple) else (0, draw)
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, position]))
+        rng = make_generator(self.seed, "scan", epoch, position)
         in_index = self.positions[position]
         scan = self.index.read(in_index)
         points = scan.points
+        # Points draw first, so that they are turned alike whether images are loaded or not.
+        if self.augmentation is not None:
+            points, _ = augment_points(scan.points, self.augmentation, rng)
         images = None
         if self.images is not None:
             features = None if self.feature_bank is None else self.feature_bank[in_index]
             images = load_paired_images(scan, self.images, rng, features)
-        if self.augmentation is not None:
-            points = augment_points(points, self.augmentation, rng)[0]
         labels = scan.labels if self.with_labels else None
         return Sample(scan.token, points, voxelize(points[:, :3], self.grid), labels, images)
 
 
-class SeededSampler(Sampler[Draw]):
-    """Visits every scan once per epoch in an order that depends on (seed, epoch) alone."""
-
-    def __init__(self, length: int, seed: int):
-        self.length, self.seed, self.epoch = length, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass (Lightning calls this, also after a resume)."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[Draw]:
-        order = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch])).permutation(self.length)
-        return (Draw(self.epoch, int(position)) for position in order)
-
-
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Put samples together as one batch."""
+    """Put samples together as one batch. What only some of them have, such as labels, the batch has not."""
     point_counts = [len(sample.points_P4) for sample in samples]
-    voxel_counts = [len(sample.voxels.coordinates) for sample in samples]
-    first_point = np.cumsum([0, *point_counts])
-    first_voxel = np.cumsum([0, *voxel_counts])
+    first_point = _starts(point_counts)
+    first_voxel = _starts([len(sample.voxels.coordinates) for sample in samples])
     points = np.concatenate([sample.points_P4 for sample in samples])
-    first = np.concatenate([sample.voxels.first + start for sample, start in zip(samples, first_point, strict=False)])
-    inverse = [sample.voxels.inverse + start for sample, start in zip(samples, first_voxel, strict=False)]
+    first = np.concatenate([sample.voxels.first + start for sample, start in zip(samples, first_point, strict=True)])
+    inverse = [sample.voxels.inverse + start for sample, start in zip(samples, first_voxel, strict=True)]
     coordinates = [np.pad(s.voxels.coordinates, ((0, 0), (1, 0)), constant_values=b) for b, s in enumerate(samples)]
-    labels = [sample.labels_P for sample in samples]
-    backbone = [sample.backbone_VC for sample in samples]
-    batch = Batch(
+    labels = [sample.labels_P for sample in samples if sample.labels_P is not None]
+    images = [sample.images for sample in samples if sample.images is not None]
+    backbone = [sample.backbone_VC for sample in samples if sample.backbone_VC is not None]
+    return Batch(
         tokens=tuple(sample.token for sample in samples),
         points_P4=torch.from_numpy(points),
         scan_P=torch.from_numpy(np.repeat(np.arange(len(samples)), point_counts)),
@@ -218,26 +202,31 @@ def collate(samples: Sequence[Sample]) -> Batch:
         intensity_V1=torch.from_numpy(points[first, 3:4]),
         voxel_P=torch.from_numpy(np.concatenate(inverse)),
         first_V=torch.from_numpy(first),
-        labels_P=None if any(x is None for x in labels) else torch.from_numpy(np.concatenate(labels)).long(),  # type: ignore[arg-type]
-        backbone_VC=None if any(x is None for x in backbone) else torch.cat(backbone),  # type: ignore[arg-type]
+        labels_P=torch.from_numpy(np.concatenate(labels)).long() if len(labels) == len(samples) else None,
+        backbone_VC=torch.cat(backbone) if len(backbone) == len(samples) else None,
+        **(_collate_images(images, first_point) if len(images) == len(samples) else {}),
     )
-    if any(sample.images is None for sample in samples):
-        return batch
-    return dataclasses.replace(batch, **_collate_images([s.images for s in samples if s.images], first_point))
 
 
-def _collate_images(images: Sequence[PairedImages], first_point: NDArray[np.int64]) -> dict:
-    first_image = np.cumsum([0, *(entry.count for entry in images)])
+def _collate_images(images: Sequence[PairedImages], first_point: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the fields of a batch that come from images."""
+    first_image = _starts([entry.count for entry in images])
     pairs = PairBatch(
-        point=torch.from_numpy(np.concatenate([e.point + p for e, p in zip(images, first_point, strict=False)])),
-        image=torch.from_numpy(np.concatenate([e.image + i for e, i in zip(images, first_image, strict=False)])),
+        point=torch.from_numpy(np.concatenate([e.point + start for e, start in zip(images, first_point, strict=True)])),
+        image=torch.from_numpy(np.concatenate([e.image + start for e, start in zip(images, first_image, strict=True)])),
         row=torch.from_numpy(np.concatenate([e.row for e in images])),
         column=torch.from_numpy(np.concatenate([e.column for e in images])),
     )
-    fields: dict = {"pairs": pairs, "image_size": images[0].size}
-    if images[0].features is not None:
-        fields["image_features"] = torch.from_numpy(np.concatenate([e.features for e in images])).float()  # type: ignore[misc]
-    else:
-        pixels = torch.from_numpy(np.concatenate([e.pixels for e in images]))  # type: ignore[misc]
-        fields["images"] = pixels.permute(0, 3, 1, 2).float().div_(255)
+    fields: dict[str, Any] = {"pairs": pairs, "image_size": images[0].size}
+    features = [entry.features for entry in images if entry.features is not None]
+    pixels = [entry.pixels for entry in images if entry.pixels is not None]
+    if features:
+        fields["image_features"] = torch.from_numpy(np.concatenate(features)).float()
+    if pixels:
+        fields["images"] = torch.from_numpy(np.concatenate(pixels)).permute(0, 3, 1, 2).float().div_(255)
     return fields
+
+
+def _starts(counts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the row at which each of several parts begins when they are put one after the other."""
+    return np.cumsum([0, *counts[:-1]])

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import PositiveFloat, PositiveInt
 
-from cmcr.data.augment import ImageCrop, crop_image
-from cmcr.data.nuscenes import read_image
-from cmcr.data.pairs import Pairs, pair_points_with_pixels
-from cmcr.data.scan import Scan
+from cmcr.data.augment import ImageCrop, Window, draw_window
+from cmcr.data.image_files import read_image
+from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Camera, Scan
+from cmcr.errors import ConfigError, DataError
 from cmcr.options import Options
 
 
@@ -65,37 +65,37 @@ def load_paired_images(
         options: size and crop.
         rng: draws the crops.
         features: (I, C, h, w) features of the whole images. Given, no image file is opened.
+
+    Raises:
+        ConfigError: there are features of whole images, but the images are to be cropped.
+        DataError: the scan has no images, or one of their files is missing or damaged.
     """
-    pairs = pair_points_with_pixels(scan.points, scan.cameras, options.min_depth_m)
-    if features is not None or options.crop is None:
-        row, column = _at_size(pairs, scan, options.size)
-        pixels = None if features is not None else np.stack([_resized(c, options.size) for c in scan.cameras])
-        return PairedImages(options.size, pairs.point, pairs.camera, row, column, pixels, features)
-
-    images, parts = [], []
-    for number, camera in enumerate(scan.cameras):
-        mine = np.flatnonzero(pairs.camera == number)
-        image, kept, row, column = crop_image(
-            read_image(camera), pairs.row[mine], pairs.column[mine], options.size, options.crop, rng
+    if features is not None and options.crop is not None:
+        raise ConfigError(
+            "images.crop: features computed beforehand belong to whole images\n"
+            "  way out:  images.crop: null, or features computed in each step"
         )
-        images.append(image)
-        parts.append((pairs.point[mine][kept], np.full(len(row), number), row, column))
-    point, image_of_pair, row, column = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PairedImages(
-        options.size, point, image_of_pair, row.astype(np.float32), column.astype(np.float32), np.stack(images)
-    )
+    if not scan.cameras:
+        raise DataError(f"scan {scan.token} of {scan.dataset} has no images to pair its points with")
+    pairs = pair_points_with_pixels(scan.points, scan.cameras, options.min_depth_m)
+    pixels, parts = [], []
+    for number, camera in enumerate(scan.cameras):
+        mine = pairs.select(pairs.camera == number)
+        window = Window.whole(camera.size)
+        if options.crop is not None:
+            window = draw_window(camera.size, mine.row, mine.column, options.crop, rng)
+            mine = mine.select(window.contains(mine.row, mine.column))
+        parts.append((mine.point, mine.camera, *window.follow(mine.row, mine.column, options.size)))
+        if features is None:
+            pixels.append(window.view(read_image(camera), options.size))
+    point, image, row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return PairedImages(options.size, point, image, row, column, np.stack(pixels) if pixels else None, features)
 
 
-def _resized(camera, size: tuple[int, int]) -> NDArray[np.uint8]:
-    image = read_image(camera)
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+def read_resized(camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the whole image of ``camera`` at ``size`` (height, width) as (H, W, 3) uint8.
 
-
-def _at_size(pairs: Pairs, scan: Scan, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Move pixel centres of the full-resolution images to images of ``size``."""
-    scale = np.array([(size[0] / c.size[0], size[1] / c.size[1]) for c in scan.cameras])[pairs.camera]
-    row = np.clip((pairs.row + 0.5) * scale[:, 0] - 0.5, 0, size[0] - 1)
-    column = np.clip((pairs.column + 0.5) * scale[:, 1] - 0.5, 0, size[1] - 1)
-    return row.astype(np.float32), column.astype(np.float32)
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    return Window.whole(camera.size).view(read_image(camera), size)

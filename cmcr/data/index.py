@@ -26,8 +26,10 @@ _REMAKE = "make the index again; no one should have to edit it"
 
 
 def to_text(matrix: NDArray[np.float64]) -> str:
-    """Write a matrix row by row, exactly. As text it costs nothing until its scan is read; lists would: an index of 28,000
-    scans holds six million such numbers, and took 12 s to load instead of 2.
+    """Write a matrix row by row, exactly.
+
+    As text it costs nothing until its scan is read; lists would: an index of 28,000 scans holds six million such
+    numbers, and took 12 s to load instead of 2.
     """
     return " ".join(map(repr, np.asarray(matrix, dtype=np.float64).ravel().tolist()))
 
@@ -144,7 +146,9 @@ class ScanIndex:
 
     def __post_init__(self) -> None:
         if not self.checksum:
-            object.__setattr__(self, "checksum", _checksum(record.to_json().encode() + b"\n" for record in self.records))
+            object.__setattr__(
+                self, "checksum", _checksum(record.to_json().encode() + b"\n" for record in self.records)
+            )
 
     def __len__(self) -> int:
         return len(self.records)

@@ -1,5 +1,4 @@
-"""nuScenes: from its folder tree to an index, and from an index to scans (arXiv:1903.11027; lidarseg and panoptic labels:
-arXiv:2109.03805).
+"""nuScenes: from an index to scans (arXiv:1903.11027; lidarseg and panoptic labels: arXiv:2109.03805).
 
 A sweep is float32 x, y, z, intensity in [0, 255], ring; lidarseg labels are one uint8 a point; panoptic labels an npz
 whose ``data`` is uint16 ``1000 * category + instance``. The LiDAR frame has x right, y forward, z up.
@@ -7,33 +6,17 @@ whose ``data`` is uint16 ``1000 * category + instance``. The LiDAR frame has x r
 
 from __future__ import annotations
 
-import logging
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, from_text, pose_from_text, to_text
-from cmcr.data.nuscenes_names import CAMERAS, CATEGORIES, CLASS_NAMES, CLASS_OF_CATEGORY, THING_CLASSES
-from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
+from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
-
-if TYPE_CHECKING:
-    from nuscenes import NuScenes
-
-log = logging.getLogger(__name__)
-
-BYTES_PER_POINT = 20
-
-#: Largest image that is decoded. nuScenes' have 1.4 million pixels. (Pillow has a limit of its own, but importing the
-#: devkit lifts it for the whole process.)
-MAX_PIXELS = 2**26
 
 _FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
 
@@ -52,30 +35,6 @@ def read_scan(record: ScanRecord, root: Path, dataset: str) -> Scan:
     world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
     cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
     return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)
-
-
-def read_image(camera: Camera) -> NDArray[np.uint8]:
-    """Decode an image to (H, W, 3) uint8 RGB.
-
-    Raises:
-        DataError: the file is missing, cut short, no image, too large to be decoded, or not of ``camera.size``.
-    """
-    height, width = camera.size
-    try:
-        with Image.open(camera.image_path) as image:
-            if image.size != (width, height) or width * height > MAX_PIXELS:
-                raise DataError.at(
-                    camera.image_path,
-                    expected=f"an image of {width} x {height} pixels, at most {MAX_PIXELS} in all",
-                    found=f"{image.size[0]} x {image.size[1]} pixels",
-                    fix=_FRESH,
-                )
-            return np.asarray(image.convert("RGB"))
-    # Pillow reports damage by whichever of these its decoder happens to meet.
-    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        raise DataError.at(
-            camera.image_path, expected=f"a readable image of {width} x {height} pixels", found=str(error), fix=_FRESH
-        ) from None
 
 
 def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np.float64], ...]) -> Camera:
@@ -135,7 +94,16 @@ def _read_instances(path: Path, num_points: int) -> NDArray[np.int32]:
         with np.load(path, allow_pickle=False) as file:
             panoptic = file["data"].astype(np.int32)
     # What numpy raises depends on where the archive is damaged.
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=_FRESH) from None
     _check_categories(path, panoptic // 1000, num_points)
@@ -147,7 +115,7 @@ def _check_categories(path: Path, categories: NDArray[np.integer], num_points: i
         raise DataError.at(
             path,
             expected=f"{num_points} labels, one for each point of the sweep",
-            found=f"{categories.size}",
+            found=f"{' x '.join(map(str, categories.shape))}",
             fix=_FRESH,
         )
     unknown = np.unique(categories[(categories < 0) | (categories >= len(CATEGORIES))])

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, to_text
-from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CATEGORIES, CLASS_NAMES, THING_CLASSES
+from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
 from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
-from cmcr.errors import DataError
+from cmcr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
@@ -25,8 +25,8 @@ _MISSING = -1
 def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
     """List the keyframes of ``split``, ordered by name of scene, then by time.
 
-    Labels are listed where the label downloads are there. Only v1.0-mini may hold some of its split's scenes alone (toy
-    cities and single real keyframes do); a warning then names the others.
+    Labels are listed where the label downloads are there. A split must be here with all its scenes; only of the splits
+    of v1.0-mini some may be missing (toy cities and single real keyframes have fewer), and a warning says so.
 
     Args:
         dataset: id of the data set in the config.
@@ -35,14 +35,15 @@ def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
         split: a split of nuscenes-devkit, for example ``train`` or ``mini_val``.
 
     Raises:
-        DataError: one of what `open_tables` finds; an unknown split or one whose scenes are not here; a keyframe without
-            one of its sensors or labels; a referenced file that is missing, empty or of a size that cannot be right.
+        ConfigError: an unknown split.
+        DataError: what `open_tables` finds; a split whose scenes are not here; a keyframe without one of its sensors or
+            labels; a referenced file that is missing, empty or of a size that cannot be right.
     """
     names = _scene_names(split)
     nusc = open_tables(root, version)
     tables = root / version
     try:
-        labels = {table: _label_files(nusc, tables, table) for table in LABEL_TABLES}
+        labels = {table: _label_files(nusc, table) for table in LABEL_TABLES}
         records = tuple(
             _record(nusc, root, scene["name"], sample, labels)
             for scene in _scenes(nusc, tables, split, names)
@@ -60,18 +61,18 @@ def _scene_names(split: str) -> list[str]:
 
     splits = create_splits_scenes()
     if split not in splits:
-        raise DataError(f"nuScenes has no split {split!r}\n  way out:  one of {', '.join(splits)}")
+        raise ConfigError(f"nuScenes has no split {split!r}\n  way out:  one of {', '.join(splits)}")
     return sorted(splits[split])
 
 
 def _scenes(nusc: NuScenes, tables: Path, split: str, names: list[str]) -> list[dict[str, Any]]:
     by_name = {scene["name"]: scene for scene in nusc.scene}
     missing = [name for name in names if name not in by_name]
-    if len(missing) == len(names) or (missing and nusc.version != "v1.0-mini"):
+    if len(missing) == len(names) or (missing and not split.startswith("mini_")):
         raise DataError.at(
             tables / "scene.json",
             expected=f"the {len(names)} scenes of split {split}",
-            found=f"{len(names) - len(missing)} of them, among {len(by_name)} scenes; the first missing is {missing[0]}",
+            found=f"{len(names) - len(missing)} of them among {len(by_name)} scenes; the first missing is {missing[0]}",
             fix="train, val belong to v1.0-trainval, mini_train, mini_val to v1.0-mini, test to v1.0-test",
         )
     if missing:
@@ -154,7 +155,7 @@ def _finite(table: Path, record: dict[str, Any], field: str, shape: tuple[int, .
         value = np.array(record[field], dtype=np.float64)
     except (TypeError, ValueError):
         value = np.empty(0)
-    if value.shape != shape or not np.isfinite(value).all() or not value.any() and field == "rotation":
+    if value.shape != shape or not np.isfinite(value).all() or (not value.any() and field == "rotation"):
         raise DataError.at(
             table,
             expected=f"{field} of record {record['token']}: {' x '.join(map(str, shape))} finite numbers",
@@ -163,19 +164,11 @@ def _finite(table: Path, record: dict[str, Any], field: str, shape: tuple[int, .
     return value
 
 
-def _label_files(nusc: NuScenes, tables: Path, table: str) -> dict[str, str]:
+def _label_files(nusc: NuScenes, table: str) -> dict[str, str]:
     """Return the label file of each labelled sweep; none where the label download is not there."""
     records = getattr(nusc, table, [])
-    categories = {record.get("index"): record["name"] for record in nusc.category}
-    known = {number: name for number, (name, _) in enumerate(CATEGORIES)}
-    if records and categories != known:
-        number = next(number for number in sorted(known) if categories.get(number) != known[number])
-        raise DataError.at(
-            tables / "category.json",
-            expected=f"the {len(known)} categories that come with nuScenes-{table}; number {number} is {known[number]}",
-            found=f"{categories.get(number)}",
-            fix="unpack the label download after the tables, so that its category.json replaces the older one",
-        )
+    for record in records:
+        nusc.get("sample_data", record["sample_data_token"])  # a KeyError here is a dangling token
     return {record["sample_data_token"]: record["filename"] for record in records}
 
 

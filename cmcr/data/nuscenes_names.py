@@ -1,8 +1,11 @@
-"""Names and numbers that nuScenes fixes: cameras, classes and annotated categories."""
+"""Names and numbers that nuScenes fixes: cameras, classes, annotated categories and the size of a point."""
 
 from __future__ import annotations
 
 import numpy as np
+
+#: A sweep holds float32 x, y, z, intensity and ring of each point.
+BYTES_PER_POINT = 20
 
 #: In the order in which SLidR pairs them (valeoai/SLidR@14729d0, pretrain/dataloader_nuscenes.py).
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
@@ -28,10 +31,10 @@ CLASS_NAMES = (
     "vegetation",
 )
 
-#: Classes with instances in the panoptic challenge (nuscenes-devkit, eval/panoptic/utils.py).
+#: Classes with instances in the panoptic challenge (devkit, eval/panoptic/utils.py).
 THING_CLASSES = tuple(range(1, 11))
 
-#: The 32 annotated categories by number, each with its class of the challenge (nuscenes-devkit, eval/lidarseg/utils.py).
+#: The 32 annotated categories by number, each with its class of the challenge (devkit, eval/lidarseg/utils.py).
 CATEGORIES = (
     ("noise", "ignore"),
     ("animal", "ignore"),

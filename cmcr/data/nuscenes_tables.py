@@ -7,15 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmcr.data.nuscenes_names import CATEGORIES
 from cmcr.errors import DataError
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
 
 TABLES = (
-    "attribute calibrated_sensor category ego_pose instance log map sample sample_annotation sample_data scene sensor "
-    "visibility"
-).split()
+    "attribute",
+    "calibrated_sensor",
+    "category",
+    "ego_pose",
+    "instance",
+    "log",
+    "map",
+    "sample",
+    "sample_annotation",
+    "sample_data",
+    "scene",
+    "sensor",
+    "visibility",
+)
 
 #: Tables that come with the separate label downloads; each has a folder of its name with one folder per version.
 LABEL_TABLES = ("lidarseg", "panoptic")
@@ -27,23 +39,26 @@ def open_tables(root: Path, version: str) -> NuScenes:
     """Load all tables of ``version`` below ``root``.
 
     Raises:
-        DataError: the folder or a table is missing or damaged, a label file is missing, or a token points nowhere.
+        DataError: the folder or a table is missing or damaged, a label file is missing or in no table, the categories
+            are not those of the labels, or a token points nowhere.
     """
     # The devkit takes seconds to import and changes a global limit of Pillow; only those who make an index pay for it.
     from nuscenes import NuScenes
 
     tables = root / version
     _check_folder(root, version)
-    for name in LABEL_TABLES:
-        _check_label_files(root, version, name)
+    # What the devkit would say less clearly is looked at beforehand.
+    labelled = [name for name in LABEL_TABLES if _check_label_files(root, version, name)]
+    if labelled:
+        _check_categories(tables / "category.json", labelled[0])
     try:
         return NuScenes(version=version, dataroot=str(root), verbose=False)
-    except json.JSONDecodeError:
-        raise _damaged_table(tables) from None
     except KeyError as error:
         raise missing_key(tables, error) from None
-    except (AssertionError, OSError) as error:
-        raise DataError.at(tables, expected="tables that fit the files", found=str(error), fix=_INCOMPLETE) from None
+    except Exception as error:  # the devkit has no errors of its own; whatever it raises, the tables are the reason
+        for name in TABLES:
+            _read_table(tables / f"{name}.json")
+        raise DataError.at(tables, expected="tables that fit the files", found=str(error), fix=_INCOMPLETE) from error
 
 
 def missing_key(tables: Path, error: KeyError) -> DataError:
@@ -63,7 +78,9 @@ def missing_key(tables: Path, error: KeyError) -> DataError:
 
 def _check_folder(root: Path, version: str) -> None:
     if not root.is_dir():
-        raise DataError.at(root, expected="a nuScenes folder", found="no such folder", fix="correct the data set's root")
+        raise DataError.at(
+            root, expected="a nuScenes folder", found="no such folder", fix="correct the data set's root"
+        )
     tables = root / version
     if not tables.is_dir():
         present = sorted(path.parent.name for path in root.glob("*/scene.json"))
@@ -83,41 +100,60 @@ def _check_folder(root: Path, version: str) -> None:
         )
 
 
-def _check_label_files(root: Path, version: str, name: str) -> None:
-    """Look for every file of label table ``name``; the devkit would only compare their number."""
+def _check_label_files(root: Path, version: str, name: str) -> bool:
+    """Say whether label table ``name`` is here; if so, its files must be, and no others. (The devkit counts them.)"""
     table, folder = root / version / f"{name}.json", root / name / version
     if not table.exists():
         if folder.is_dir():
             raise DataError.at(
                 table, expected=f"a table for the label files in {folder}", found="no such file", fix=_INCOMPLETE
             )
-        return
-    try:
-        records = json.loads(table.read_bytes())
-    except ValueError:
-        raise _damaged_table(table.parent) from None
-    missing = [record["filename"] for record in records if not (root / record["filename"]).is_file()]
+        return False
+    named = {root / str(record.get("filename")) for record in _read_table(table)}
+    missing = sorted(path for path in named if not path.is_file())
     if missing:
         raise DataError.at(
-            root / missing[0],
-            expected=f"each of the {len(records)} label files that {table.name} names",
+            missing[0],
+            expected=f"each of the {len(named)} label files that {table.name} names",
             found=f"no such file (and {len(missing) - 1} more missing)",
             fix=_INCOMPLETE,
         )
+    nameless = sorted(path for path in folder.glob("*") if path.suffix in (".bin", ".npz") and path not in named)
+    if nameless:
+        raise DataError.at(
+            nameless[0],
+            expected=f"a record of this label file in {table}",
+            found=f"none (nor for {len(nameless) - 1} others)",
+            fix=_INCOMPLETE,
+        )
+    return True
+
+
+def _check_categories(table: Path, label_table: str) -> None:
+    found = {record.get("index"): record.get("name") for record in _read_table(table)}
+    for number, (name, _) in enumerate(CATEGORIES):
+        if found.get(number) != name:
+            raise DataError.at(
+                table,
+                expected=f"the {len(CATEGORIES)} categories that come with nuScenes-{label_table}; {number} is {name}",
+                found=f"{number} is {found.get(number)}",
+                fix="unpack the label download after the tables, so that its category.json replaces the older one",
+            )
 
 
 def _records(tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in (*TABLES, *LABEL_TABLES):
         path = tables / f"{name}.json"
         if path.exists():
-            for record in json.loads(path.read_bytes()):
+            for record in _read_table(path):
                 yield name, record
 
 
-def _damaged_table(tables: Path) -> DataError:
-    for path in sorted(tables.glob("*.json")):
-        try:
-            json.loads(path.read_bytes())
-        except ValueError as error:
-            return DataError.at(path, expected="a table in JSON", found=f"damaged: {error}", fix=_INCOMPLETE)
-    return DataError.at(tables, expected="tables in JSON", found="a damaged one", fix=_INCOMPLETE)
+def _read_table(path: Path) -> list[dict[str, Any]]:
+    try:
+        records = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError.at(path, expected="a table in JSON", found=f"damaged: {error}", fix=_INCOMPLETE) from None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise DataError.at(path, expected="a list of records in JSON", found="something else", fix=_INCOMPLETE)
+    return records

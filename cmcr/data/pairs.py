@@ -41,8 +41,8 @@ def pair_points_with_pixels(
     """Match each point with the pixels it projects to: cameras in their order, points ascending within a camera.
 
     A point is seen if it lies more than ``min_depth_m`` in front of the camera and its projection (u, v), not yet
-    rounded, falls strictly between the centres of the image's outermost pixels (0 < u < W - 1, 0 < v < H - 1). Its pixel
-    is the nearest one, halves to the even number. Occlusion is not looked at. This is the rule of SLidR
+    rounded, falls strictly between the centres of the image's outermost pixels (0 < u < W - 1, 0 < v < H - 1). Its
+    pixel is the nearest one, halves to the even number. Occlusion is not looked at. This is the rule of SLidR
     (valeoai/SLidR@14729d0, pretrain/dataloader_nuscenes.py, ``map_pointcloud_to_image``).
 
     Args:
@@ -64,9 +64,9 @@ def pair_points_with_pixels(
     return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-# The published pairs were made by nuscenes-devkit, whose `LidarPointCloud` holds points as float32 and rounds after every
-# rotation and every translation. Global coordinates of a kilometre are then 0.06 mm coarse, which moves about 3 pixels in
-# 1000 by one; the walk below rounds at the same places, so that ours are the same pairs and not nearly the same.
+# The published pairs were made by nuscenes-devkit, whose `LidarPointCloud` holds points as float32 and rounds after
+# every rotation and every translation. Global coordinates of a kilometre are then 0.06 mm coarse, which moves about 3
+# pixels in 1000 by one; the walk below rounds at the same places, so that ours are the same pairs, not nearly the same.
 
 
 def _ascend(xyz_3P: NDArray[np.float32], poses: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:

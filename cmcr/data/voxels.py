@@ -1,4 +1,4 @@
-"""From points to voxels, as MinkowskiEngine's ``sparse_quantize`` does it: floor, first point wins, order of appearance."""
+"""From points to voxels, as MinkowskiEngine's ``sparse_quantize`` does it: floor, first point wins, first come."""
 
 from __future__ import annotations
 

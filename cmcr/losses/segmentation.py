@@ -13,18 +13,23 @@ from torch import Tensor
 from cmcr.data.scan import IGNORE
 
 
-def segmentation_loss(logits_PC: Tensor, labels_P: Tensor, ignore: int = IGNORE) -> Tensor:
-    """Cross-entropy plus Lovasz-softmax, both over the labelled points: the loss of SLidR's and CMCR's fine-tuning.
+def segmentation_losses(logits_PC: Tensor, labels_P: Tensor, ignore: int = IGNORE) -> dict[str, Tensor]:
+    """Cross-entropy and Lovasz-softmax over the labelled points: the two losses of SLidR's and CMCR's fine-tuning.
 
     Args:
         logits_PC: (P, C) scores of all classes, the ignored one included.
         labels_P: (P,) int64 class of each point.
         ignore: class whose points are left out.
+
+    Returns:
+        ``cross_entropy`` and ``lovasz``, scalars; the recipes minimise their sum.
     """
     labelled_P = labels_P != ignore
     logits_PC, labels_P = logits_PC[labelled_P], labels_P[labelled_P]
-    cross_entropy = F.cross_entropy(logits_PC, labels_P, reduction="sum") / max(len(labels_P), 1)
-    return cross_entropy + lovasz_softmax(logits_PC.softmax(dim=1), labels_P, ignore)
+    return {
+        "cross_entropy": F.cross_entropy(logits_PC, labels_P, reduction="sum") / max(len(labels_P), 1),
+        "lovasz": lovasz_softmax(logits_PC.softmax(dim=1), labels_P, ignore),
+    }
 
 
 def lovasz_softmax(probabilities_PC: Tensor, labels_P: Tensor, ignore: int = IGNORE) -> Tensor:

@@ -5,18 +5,18 @@ Shapes: I images of H x W pixels, C channels, h x w feature cells.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cmcr.checkpoints import load_strictly, read_tensors
 from cmcr.errors import WeightsError
+from cmcr.models.torchvision import from_torchvision
 from cmcr.options import Options
 
 #: Channel statistics of ImageNet, with which all published encoders here were trained.
@@ -112,14 +112,17 @@ class SmallResNet(ImageEncoder):
     @torch.no_grad()
     def fit_whitening(self, images: Tensor) -> None:
         """Fit ``whitening`` to the features of ``images`` (I, 3, H, W)."""
-        features = torch.cat([self.stages(part).permute(0, 2, 3, 1).flatten(0, 2) for part in images.split(32)])
-        mean = features.mean(0)
-        covariance = (features - mean).T @ (features - mean) / len(features)
-        variance, direction = torch.linalg.eigh(covariance.double())
+        width, count = self.whitening.in_channels, 0
+        total, products = torch.zeros(width).double(), torch.zeros(width, width).double()
+        for part in images.split(16):
+            cells = self.stages(part).permute(0, 2, 3, 1).flatten(0, 2).double()
+            count, total, products = count + len(cells), total + cells.sum(0), products + cells.T @ cells
+        mean = total / count
+        variance, direction = torch.linalg.eigh(products / count - mean[:, None] * mean)
         variance, direction = variance.flip(0)[: self.out_channels], direction.flip(1)[:, : self.out_channels]
         # The sign of an eigenvector is arbitrary and may differ between machines; fix it by its largest entry.
         direction = direction * direction.gather(0, direction.abs().argmax(0, keepdim=True)).sign()
-        scaled = (direction / (variance + 1e-4 * variance[0]).sqrt()).T.float()
+        scaled = (direction / (variance + 1e-4 * variance[0]).sqrt()).T
         self.whitening.weight.copy_(scaled[:, :, None, None])
         self.whitening.bias.copy_(-scaled @ mean)  # type: ignore[union-attr]
 
@@ -146,10 +149,28 @@ class DINOv2(ImageEncoder):
     """Patch tokens of a DINOv2 vision transformer (arXiv:2304.07193), 14 x 14 pixels each."""
 
     def __init__(self, folder: Path):
-        from transformers import Dinov2Config, Dinov2Model
+        """Read the network from ``folder``; transformers knows the names that its parts have had over the years.
+
+        Raises:
+            WeightsError: the folder's files are missing, damaged or do not fit each other.
+        """
+        from transformers import Dinov2Model
 
         super().__init__()
-        self.network = Dinov2Model(Dinov2Config.from_json_file(folder / "config.json"))
+        try:
+            self.network, found = Dinov2Model.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise WeightsError(f"{folder}: not a readable DINOv2 folder: {str(error).splitlines()[0]}") from error
+        # Left alone, transformers would draw what is missing at random.
+        astray = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
+        if astray:
+            raise WeightsError(
+                f"{folder}: the weights do not fit config.json: "
+                + "; ".join(f"{kind}: {names[0]} ({len(names)} in all)" for kind, names in astray.items())
+                + f"\n  way out:  {WHERE_TO_GET['dinov2']}"
+            )
         self.out_channels = self.network.config.hidden_size
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
@@ -189,34 +210,4 @@ def make_image_encoder(
         resnet = ResNet50()
         load_strictly(resnet.network, from_torchvision(read_tensors(options.weights), options.weights), options.weights)
         return resnet.frozen()
-    dinov2 = DINOv2(options.weights)
-    load_strictly(dinov2.network, read_tensors(options.weights / "model.safetensors"), options.weights)
-    return dinov2.frozen()
-
-
-def from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Rename a ResNet's tensors from torchvision's names to transformers'.
-
-    Prefixes of common training codes are taken off (``module.encoder_q.`` of MoCo, ``module.`` of SwAV). Left out are
-    what is no part of the encoder: the classifier ``fc`` and projection heads.
-    """
-    prefix = next((p for p in ("module.encoder_q.", "module.", "") if f"{p}conv1.weight" in state), None)
-    if prefix is None:
-        raise WeightsError(f"{path}: no tensor named conv1.weight; this is not a ResNet in torchvision's layout")
-    renamed = {}
-    for name, tensor in state.items():
-        if not name.startswith(prefix):
-            continue
-        name = name.removeprefix(prefix)
-        if name.startswith(("conv1.", "bn1.")):
-            part = "convolution" if name.startswith("conv1") else "normalization"
-            renamed[f"embedder.embedder.{part}.{name.split('.')[1]}"] = tensor
-        elif match := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)\.(\w+)", name):
-            stage, block, kind, number, leaf = match.groups()
-            part = "convolution" if kind == "conv" else "normalization"
-            renamed[f"encoder.stages.{int(stage) - 1}.layers.{block}.layer.{int(number) - 1}.{part}.{leaf}"] = tensor
-        elif match := re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.(\d)\.(\w+)", name):
-            stage, block, number, leaf = match.groups()
-            part = "convolution" if number == "0" else "normalization"
-            renamed[f"encoder.stages.{int(stage) - 1}.layers.{block}.shortcut.{part}.{leaf}"] = tensor
-    return renamed
+    return DINOv2(options.weights).frozen()

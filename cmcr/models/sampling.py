@@ -27,8 +27,8 @@ def sample_pixels(features_ICHW: Tensor, pairs: PairBatch, image_size: tuple[int
     row = pairs.row * ((h - 1) / max(height - 1, 1))
     column = pairs.column * ((w - 1) / max(width - 1, 1))
     top, left = row.floor().clamp(0, h - 1), column.floor().clamp(0, w - 1)
-    down, right = (row - top)[:, None], (column - left)[:, None]
     cells = features_ICHW.permute(0, 2, 3, 1).reshape(-1, features_ICHW.shape[1])
+    down, right = (part[:, None].to(cells.dtype) for part in (row - top, column - left))
 
     def at(r: Tensor, c: Tensor) -> Tensor:
         return cells[(pairs.image * h + r.clamp(max=h - 1).long()) * w + c.clamp(max=w - 1).long()]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from cmcr.data.batches import Batch, PairBatch
 from cmcr.models.sampling import sample_pixels
-from cmcr.options import Options
+from cmcr.options import Options as AnyOptions
 
 
-class NoOptions(Options):
+class NoOptions(AnyOptions):
     """A method without options."""
 
 
@@ -95,12 +95,12 @@ class PretrainMethod(nn.Module):
     id: ClassVar[str]
     label: ClassVar[str]
     source: ClassVar[Source]
-    Options: ClassVar[type[Options]] = NoOptions
+    Options: ClassVar[type[AnyOptions]] = NoOptions
     needs_images: ClassVar[bool] = True
     pretrains: ClassVar[bool] = True
     probe_batch_norm: ClassVar[tuple[str, ...]] = ("stored",)
 
-    def __init__(self, options: Options, channels: Channels):
+    def __init__(self, options: AnyOptions, channels: Channels):
         super().__init__()
         self.options, self.channels = options, channels
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from cmcr.errors import PluginError
 from cmcr.pretrain.method import PretrainMethod
@@ -33,12 +35,25 @@ def find_plugins(folders: Sequence[Path] = ()) -> dict[str, Path]:
 
 
 def _defines_method(path: Path) -> bool:
-    """Whether a class in the file names a base class; a file that does not parse is kept, to be named when asked for."""
+    """Whether a class in the file names a base class. A file that does not parse is kept: it fails when asked for."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):
         return True
     return any(isinstance(node, ast.ClassDef) and node.bases for node in tree.body)
+
+
+def plugin_file(method_id: str, plugins: Mapping[str, Path]) -> Path:
+    """Return the file of a method among those that `find_plugins` found.
+
+    Raises:
+        PluginError: there is none of that id.
+    """
+    if method_id not in plugins:
+        near = difflib.get_close_matches(method_id, plugins, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PluginError(f"there is no method {method_id!r}{hint} (found: {', '.join(plugins)})")
+    return plugins[method_id]
 
 
 def load_plugin(method_id: str, folders: Sequence[Path] = ()) -> type[PretrainMethod]:
@@ -47,24 +62,15 @@ def load_plugin(method_id: str, folders: Sequence[Path] = ()) -> type[PretrainMe
     Raises:
         PluginError: there is none of that id, its file fails (named with its line), or it breaks the contract.
     """
-    plugins = find_plugins(folders)
-    if method_id not in plugins:
-        near = difflib.get_close_matches(method_id, plugins, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise PluginError(f"there is no method {method_id!r}{hint} (found: {', '.join(plugins)})")
-    return load_plugin_file(plugins[method_id])
+    return load_plugin_file(plugin_file(method_id, find_plugins(folders)))
 
 
 def load_plugin_file(path: Path) -> type[PretrainMethod]:
     """Import the method of one file; see `load_plugin`."""
-    name = f"cmcr_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        module = _import(path)
+    except PluginError:
+        raise
     except SyntaxError as error:
         raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
     except Exception as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
@@ -73,7 +79,7 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
     classes = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, PretrainMethod) and value.__module__ == name
+        if isinstance(value, type) and issubclass(value, PretrainMethod) and value.__module__ == module.__name__
     ]
     named = [cls for cls in classes if vars(cls).get("id") == path.stem]
     if len(named) != 1:
@@ -86,3 +92,17 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
         if not hasattr(named[0], attribute):
             raise PluginError(f"{path}: {named[0].__name__} lacks the class attribute {attribute!r}")
     return named[0]
+
+
+def _import(path: Path) -> ModuleType:
+    if path.resolve().parent == BASELINES:
+        # Under the name by which other methods build on it: as two modules of one file it would be two classes.
+        return importlib.import_module(f"{BASELINES.name}.{path.stem}")
+    name = f"cmcr_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

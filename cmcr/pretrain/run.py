@@ -1,96 +1,76 @@
-"""Pre-training a backbone with one method: the job as the workflow describes it, and the Lightning module."""
+"""Pre-training a backbone with one method."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from cmcr.checkpoints import save_tensors
-from cmcr.data.augment import PointAugmentation
 from cmcr.data.batches import Batch, ScanDataset
-from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex
-from cmcr.data.voxels import VoxelGrid
-from cmcr.models.minkunet import MinkUNet, MinkUNetOptions
-from cmcr.options import Options
+from cmcr.files import sha256_of_json
+from cmcr.models.backbone import NO_DATASET, BackboneRecord, make_backbone, save_backbone
+from cmcr.models.image_encoder import ImageEncoder
+from cmcr.models.minkunet import MinkUNet
+from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
-from cmcr.recipe import Recipe, make_optimizer
-from cmcr.training import ComputeOptions, make_loader, total_steps, train, use
+from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train, use
 
 logger = logging.getLogger(__name__)
 
-#: Channels of the network's input: the intensity.
-INPUT_CHANNELS = 1
 
+class PretrainModule(TrainingModule):
+    """Backbone and method in training."""
 
-class PretrainJob(Options):
-    """Everything that decides the outcome of one pre-training, besides the data."""
+    def __init__(
+        self, backbone: MinkUNet, method: PretrainMethod, encoder: ImageEncoder | None, job: PretrainJob, steps: int
+    ):
+        super().__init__(job.recipe, steps)
+        self.backbone, self.method, self.seed = backbone, method, job.seed
+        # In a list, and so out of the module tree: the frozen encoder belongs to no checkpoint.
+        self._encoder = [encoder]
 
-    method: str
-    """Id under which the result is kept."""
-    plugin: Path
-    """File of the method."""
-    options: dict = {}
-    """The method's options where they differ from its defaults."""
-    seed: int
-    """Seed of initialisation, order, augmentation and sampling."""
-    backbone: MinkUNetOptions
-    """The 3D network."""
-    voxels: VoxelGrid
-    """Its voxels."""
-    recipe: Recipe
-    """Optimiser, schedule and length."""
-    augmentation: PointAugmentation
-    """Of the points."""
-    images: ImageOptions
-    """Size and crops of the images."""
-    compute: ComputeOptions
-    """Device and threads."""
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Run the frozen image encoder on (I, 3, H, W) images."""
+        encoder = self._encoder[0]
+        if encoder is None:
+            raise ValueError(f"{len(images)} images are to be encoded, but this run was given no image encoder")
+        return encoder(images)
 
-
-class PretrainModule(pl.LightningModule):
-    """Backbone, method and optimiser in Lightning's terms."""
-
-    def __init__(self, backbone: MinkUNet, method: PretrainMethod, job: PretrainJob, steps: int, encode):
-        super().__init__()
-        self.backbone, self.method, self.job, self.steps = backbone, method, job, steps
-        # Kept out of the module tree: the frozen encoder belongs to no checkpoint.
-        self._encode = [encode]
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Sum of the method's losses; each is logged."""
-        losses = self.method.losses(
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the method's losses. Its randomness depends on (seed, step) alone, so that a resume repeats it."""
+        return self.method.losses(
             Step(
                 batch=batch,
                 voxel_VC=self.backbone(batch.voxels()),
-                encode=self._encode[0],
-                generator=torch.Generator().manual_seed(self.job.seed * 1_000_003 + self.global_step),
+                encode=self.encode,
+                generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
             )
         )
-        loss = torch.stack(list(losses.values())).sum()
-        self.log_dict({"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}})
-        return loss
 
-    def configure_optimizers(self):
-        """One rate for backbone and heads."""
-        optimizer, schedule = make_optimizer(
-            self.job.recipe, self.backbone.parameters(), self.method.parameters(), self.steps
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def body(self) -> Iterable[nn.Parameter]:
+        """Return the backbone's parameters."""
+        return self.backbone.parameters()
+
+    def heads(self) -> Iterable[nn.Parameter]:
+        """Return the method's own parameters."""
+        return self.method.parameters()
 
 
 def pretrain(
     job: PretrainJob,
     method_class: type[PretrainMethod],
+    *,
     index: ScanIndex | None,
-    image_channels: int,
-    encode,
+    encoder: ImageEncoder | None,
     feature_bank: NDArray[np.float16] | None,
     folder: Path,
     output: Path,
@@ -101,30 +81,72 @@ def pretrain(
         job: what to do.
         method_class: the plug-in's class.
         index: the training scans; None for a method that does not pre-train.
-        image_channels: C of the image features.
-        encode: the frozen image encoder, or None if ``feature_bank`` or the method makes it needless.
+        encoder: the frozen image encoder; None if ``feature_bank`` or the method makes it needless.
         feature_bank: (scans, cameras, C, h, w) features of all images computed beforehand, or None.
         folder: for logs and the checkpoint of a run under way.
         output: the weight file.
+
+    Raises:
+        CMCRError: a loss is not finite, or another process works in ``folder``.
     """
     use(job.compute, job.seed)
-    backbone = MinkUNet(job.backbone, in_channels=INPUT_CHANNELS, out_channels=None)
-    options = method_class.Options.model_validate(job.options)
-    if method_class.pretrains:
-        if index is None:
-            raise ValueError(f"the method {job.method} needs training scans")
-        method = method_class(options, Channels(points=backbone.out_channels, image=image_channels))
-        dataset = ScanDataset(
-            index,
-            range(len(index.records)),
-            job.voxels,
+    backbone = make_backbone(job.backbone)
+    if encoder is not None:
+        encoder.to(job.compute.device)
+    with job_folder(folder):
+        if method_class.pretrains:
+            if index is None:
+                raise ValueError(f"the method {job.method} needs training scans")
+            _train(job, method_class, backbone, index, encoder, feature_bank, folder)
+        record = BackboneRecord(
+            method=job.method,
+            dataset=index.dataset if index is not None and method_class.pretrains else NO_DATASET,
             seed=job.seed,
-            augmentation=job.augmentation,
-            images=job.images if method_class.needs_images else None,
-            with_labels=False,
-            feature_bank=feature_bank,
+            backbone=job.backbone,
+            voxels=job.voxels,
+            config_hash=sha256_of_json(job.model_dump(mode="json")),
         )
-        module = PretrainModule(backbone, method, job, total_steps(len(dataset), job.recipe), encode)
-        train(module, make_loader(dataset, job.recipe, job.seed), job.recipe, job.compute, folder)
-    save_tensors(output, backbone.state_dict(), {"method": job.method, "voxels": job.voxels.model_dump_json()})
+        save_backbone(output, backbone, record)
     logger.info("wrote %s", output)
+
+
+def _train(
+    job: PretrainJob,
+    method_class: type[PretrainMethod],
+    backbone: MinkUNet,
+    index: ScanIndex,
+    encoder: ImageEncoder | None,
+    feature_bank: NDArray[np.float16] | None,
+    folder: Path,
+) -> None:
+    with_images = method_class.needs_images
+    image_channels = feature_bank.shape[2] if feature_bank is not None else encoder.out_channels if encoder else 0
+    method = method_class(
+        method_class.Options.model_validate(job.options), Channels(points=backbone.out_channels, image=image_channels)
+    )
+    dataset = ScanDataset(
+        index,
+        range(len(index)),
+        job.voxels,
+        seed=job.seed,
+        augmentation=job.augmentation,
+        images=job.images if with_images else None,
+        with_labels=False,
+        feature_bank=feature_bank if with_images else None,
+    )
+    steps = total_steps(len(dataset), job.recipe)
+    module = PretrainModule(backbone, method, encoder, job, steps)
+    code = inspect.getsource(inspect.getmodule(method_class) or method_class)
+    identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
+    train(module, make_loader(dataset, job.recipe, job.seed), job.compute, folder, identity)
+
+
+def _teacher_hash(encoder: ImageEncoder | None, feature_bank: NDArray[np.float16] | None) -> str:
+    """Hash what teaches; of a bank, which may be larger than memory, its shape and the features of its first scan."""
+    digest = hashlib.sha256()
+    if feature_bank is not None:
+        digest.update(repr(feature_bank.shape).encode() + np.ascontiguousarray(feature_bank[0]).tobytes())
+    elif encoder is not None:
+        for name, tensor in sorted(encoder.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()

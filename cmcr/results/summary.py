@@ -13,6 +13,10 @@ import pandas as pd
 from cmcr.errors import ScoresError
 
 METRIC_LABELS = {"miou": "mIoU", "fwiou": "fwIoU", "iou": "IoU"}
+#: Metrics over all classes by task; the first ranks the methods.
+MEAN_METRICS = {"segmentation": ("miou", "fwiou")}
+#: The metric that each class has, by task.
+CLASS_METRIC = {"segmentation": "iou"}
 NO_RUN = "no run"
 
 

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cmcr.sparse.maps import KernelMap, pack
+from cmcr.sparse.maps import KernelMap, pack, unpack
 
-#: Coordinates of one stride: the voxels, and where each stands in sorted order.
-Level = tuple[Tensor, Tensor, Tensor]
+
+class Level(NamedTuple):
+    """The voxels of one stride.
+
+    Attributes:
+        coordinates: (V, 4) int32 scan, x, y, z.
+        keys: (V,) int64 packed coordinates, sorted.
+        order: (V,) int64 row in ``coordinates`` of each key.
+    """
+
+    coordinates: Tensor
+    keys: Tensor
+    order: Tensor
+
+    @classmethod
+    def of(cls, coordinates_V4: Tensor) -> Level:
+        """Sort the voxels for look-up."""
+        return cls(coordinates_V4, *torch.sort(pack(coordinates_V4)))
+
+    @classmethod
+    def of_sorted(cls, keys: Tensor) -> Level:
+        """Take the voxels in the order of their sorted keys."""
+        return cls(unpack(keys), keys, torch.arange(len(keys), device=keys.device))
 
 
 @dataclass(eq=False)
 class CoordinateCache:
-    """The coordinate sets of all strides and the neighbour maps between them, each made once per input."""
+    """The voxels of all strides and the neighbour maps between them, each made once per input."""
 
     levels: dict[int, Level] = field(default_factory=dict)
     maps: dict[tuple, KernelMap] = field(default_factory=dict)
-
-    def add_level(self, stride: int, coordinates_V4: Tensor) -> None:
-        """Keep the coordinates of a stride, with their keys sorted for look-up."""
-        keys, order = torch.sort(pack(coordinates_V4))
-        self.levels[stride] = (coordinates_V4, keys, order)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +63,21 @@ class SparseTensor:
     cache: CoordinateCache = field(default_factory=CoordinateCache)
 
     def __post_init__(self) -> None:
-        if self.stride in self.cache.levels:
-            return
         if self.features.ndim != 2 or self.coordinates.shape != (len(self.features), 4):
             raise ValueError(
                 f"expected (V, C) features and (V, 4) coordinates, "
                 f"found {tuple(self.features.shape)} and {tuple(self.coordinates.shape)}"
             )
+        if self.stride in self.cache.levels:
+            return
         if self.coordinates.is_floating_point():
             raise ValueError(f"expected integer coordinates, found {self.coordinates.dtype}")
-        self.cache.add_level(self.stride, self.coordinates)
-        keys = self.cache.levels[self.stride][1]
-        if bool((keys[1:] == keys[:-1]).any()):
+        if self.stride > 1 and bool((self.coordinates[:, 1:] % self.stride).any()):
+            raise ValueError(f"expected coordinates in multiples of the stride, {self.stride}")
+        level = Level.of(self.coordinates)
+        if bool((level.keys[1:] == level.keys[:-1]).any()):
             raise ValueError("two rows have the same scan, x, y and z; voxelise first")
+        self.cache.levels[self.stride] = level
 
     def __len__(self) -> int:
         return len(self.features)
@@ -69,4 +88,4 @@ class SparseTensor:
 
     def at_stride(self, stride: int, features: Tensor) -> SparseTensor:
         """Return a tensor on the voxels of another stride that the cache already holds."""
-        return SparseTensor(features, self.cache.levels[stride][0], stride, self.cache)
+        return SparseTensor(features, self.cache.levels[stride].coordinates, stride, self.cache)

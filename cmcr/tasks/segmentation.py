@@ -1,16 +1,19 @@
-"""Semantic segmentation: a linear head on voxels, cross-entropy + Lovász-softmax, IoU per point."""
+"""Semantic segmentation: a linear head on voxels, cross-entropy and Lovasz-softmax, IoU per point.
+
+V voxels, P points, C channels, K classes with the ignored one.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from cmcr.data.batches import Batch
 from cmcr.data.scan import IGNORE
 from cmcr.evaluation.iou import Confusion
-from cmcr.losses.segmentation import segmentation_loss
+from cmcr.losses.segmentation import segmentation_losses
 from cmcr.results.scores import Metric
 from cmcr.tasks.task import Task
 
@@ -18,54 +21,66 @@ from cmcr.tasks.task import Task
 class SegmentationTask(Task):
     """One class for each point.
 
-    The loss is taken on voxels, labelled by the point that stands for each (valeoai/SLidR@14729d0:
-    downstream/dataloader_nuscenes.py does the same); the score is taken on points, each of which gets the class of
-    its voxel. Class 0 takes no part in either.
+    The losses are taken on voxels, each labelled by the point that stands for it (as
+    valeoai/SLidR@14729d0:downstream/dataloader_nuscenes.py does it); the score is taken on points, each of which gets
+    the class of its voxel. Class 0 takes no part in either.
     """
 
     def __init__(self, channels: int, class_names: Sequence[str]):
         """Build a head for ``class_names``, whose first entry stands for ignored points."""
         super().__init__()
-        self.class_names = list(class_names)
-        self.head = nn.Linear(channels, len(class_names))
+        self.class_names = tuple(class_names)
+        self.head = nn.Linear(channels, len(self.class_names))
         self.reset()
 
     def forward(self, voxel_VC: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """(V, K) logits."""
+        """Return (V, K) logits."""
         return self.head(voxel_VC)
 
     def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy and Lovász-softmax over the labelled voxels."""
-        if batch.labels_P is None:
-            raise ValueError("segmentation needs labels; this split has none")
-        cross_entropy, lovasz = segmentation_loss(output, batch.labels_P[batch.first_V])
-        return {"cross_entropy": cross_entropy, "lovasz": lovasz}
+        """Return ``cross_entropy`` and ``lovasz`` over the labelled voxels."""
+        return segmentation_losses(output, _labels(batch)[batch.first_V])
 
     @staticmethod
     def predict(output: Tensor, batch: Batch) -> Tensor:
-        """(P,) class of each point; never the ignored one."""
-        return (output[:, IGNORE + 1 :].argmax(1) + IGNORE + 1)[batch.voxel_P]
-
-    def update(self, output: Tensor, batch: Batch) -> None:
-        """Add the batch's points to the confusion matrix."""
-        if batch.labels_P is None:
-            raise ValueError("segmentation needs labels; this split has none")
-        prediction = self.predict(output, batch)
-        self.confusion.update(prediction.cpu().numpy(), batch.labels_P.cpu().numpy())
-
-    def metrics(self) -> list[Metric]:
-        """mIoU, fwIoU and IoU per class, in percent."""
-        confusion = self.confusion
-        rows = [
-            Metric(metric="mIoU", **{"class": "all"}, value=100 * confusion.miou(), higher_is_better=True),
-            Metric(metric="fwIoU", **{"class": "all"}, value=100 * confusion.fwiou(), higher_is_better=True),
-        ]
-        for name, iou in zip(self.class_names[IGNORE + 1 :], confusion.iou(), strict=True):
-            value = None if iou is None else 100 * iou
-            reason = "no such point in labels or predictions" if iou is None else None
-            rows.append(Metric(metric="IoU", **{"class": name}, value=value, higher_is_better=True, reason=reason))
-        return rows
+        """Return the (P,) int64 class of each point; never the ignored one."""
+        return (output[:, IGNORE + 1 :].argmax(dim=1) + IGNORE + 1)[batch.voxel_P]
 
     def reset(self) -> None:
         """Start a new confusion matrix."""
         self.confusion = Confusion(len(self.class_names))
+
+    def update(self, output: Tensor, batch: Batch) -> None:
+        """Add the batch's points to the confusion matrix."""
+        self.confusion.update(self.predict(output, batch).cpu().numpy(), _labels(batch).cpu().numpy())
+
+    def metrics(self) -> list[Metric]:
+        """Return mIoU, fwIoU and the IoU of each class in percent; a class that does not occur has none."""
+        per_class = zip(self.class_names, self.confusion.iou(), strict=True)
+        return [
+            _metric("miou", "all", self.confusion.miou(), "no labelled point in the whole split"),
+            _metric("fwiou", "all", self.confusion.fwiou(), "no labelled point in the whole split"),
+            *(
+                _metric("iou", name, float(iou), "no point of this class in labels or predictions")
+                for number, (name, iou) in enumerate(per_class)
+                if number != IGNORE
+            ),
+        ]
+
+
+def _labels(batch: Batch) -> Tensor:
+    if batch.labels_P is None:
+        raise ValueError("segmentation needs labels; this batch has none")
+    return batch.labels_P
+
+
+def _metric(metric: str, class_name: str, share: float, reason: str) -> Metric:
+    """Turn a share in [0, 1], or NaN, into percent or the reason why there is none."""
+    missing = math.isnan(share)
+    return Metric(
+        metric=metric,
+        class_name=class_name,
+        value=None if missing else 100 * share,
+        higher_is_better=True,
+        reason=reason if missing else None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,25 +11,25 @@ from cmcr.data.batches import Batch
 from cmcr.results.scores import Metric
 
 
-class Task(nn.Module):
-    """A head on the backbone's voxel features, its loss, its decoding and its metric."""
+class Task(nn.Module, ABC):
+    """A head on the backbone's voxel features, its losses, its decoding and its metric. V voxels, C channels."""
 
+    @abstractmethod
     def forward(self, voxel_VC: Tensor, batch: Batch) -> Any:
-        """Return the head's output."""
-        raise NotImplementedError
+        """Return the head's output, whatever the task's other methods understand."""
 
+    @abstractmethod
     def losses(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """Return the named losses of a batch."""
-        raise NotImplementedError
+        """Return the named losses of a batch, scalars; their sum is minimised."""
 
-    def update(self, output: Any, batch: Batch) -> None:
-        """Count a validation batch in."""
-        raise NotImplementedError
-
-    def metrics(self) -> list[Metric]:
-        """Return the official metrics of everything counted since `reset`."""
-        raise NotImplementedError
-
+    @abstractmethod
     def reset(self) -> None:
         """Forget what was counted."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def update(self, output: Any, batch: Batch) -> None:
+        """Count a validation batch in."""
+
+    @abstractmethod
+    def metrics(self) -> list[Metric]:
+        """Return the official metrics of everything counted since `reset`; the first one ranks."""

@@ -1,0 +1,53 @@
+# Everything a fresh machine with Python 3.11 needs; `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+CORES ?= all
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name a Python 3.11 with 'make PYTHON=/path/to/python'" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+setup: .venv/ready ## make the environment .venv
+
+tables: .venv/ready ## run config/toy.yaml and print its tables: no data, no GPU
+	snakemake --cores $(CORES) all_tables all_figures
+	@cmcr show results/toy
+
+smoke: .venv/ready ## the whole workflow in its smallest form, in minutes
+	snakemake --cores $(CORES) --configfile config/smoke.yaml -- all_tables all_figures
+	@cmcr show results/smoke
+
+test: .venv/ready ## all tests
+	pytest
+
+test-fast: .venv/ready ## the tests that take seconds
+	pytest -m "not slow"
+
+lint: .venv/ready ## style, types, and the workflow's own lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
+
+format: .venv/ready ## bring all code into its form
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+docs: .venv/ready ## print the config reference from the code
+	cmcr config-docs
+
+clean: ## remove what runs have made (the record and the published numbers stay) and all caches
+	git clean -fdXq -e '!.venv' -e '!.venv/**' results .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+.PHONY: help setup tables smoke test test-fast lint format docs clean

@@ -1,0 +1,27 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A config file named on the command line replaces the default; Snakemake alone would merge the two.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/toy.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/finetune.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all_tables:
+    default_target: True
+    input:
+        get_tables(),
+
+
+rule all_figures:
+    input:
+        get_figures(),

@@ -1,0 +1,56 @@
+"""The command line: ``cmcr <command>``. Each command is a module of `cmcr.commands`, imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from cmcr.errors import CMCRError
+
+#: Name and summary of each command; its module has ``add_arguments(parser)`` and ``run(arguments)``.
+COMMANDS = {
+    "make-toy-scene": "render one scene of the toy city",
+    "make-toy-tables": "put the toy city's scenes together as one nuScenes folder",
+    "index": "list the scans of a data set's split",
+    "subset": "choose the scans whose labels may be used",
+    "train-teacher": "pre-train the small image encoder without labels",
+    "encode-images": "run the frozen image encoder once over all images",
+    "pretrain": "pre-train a 3D network with one method",
+    "finetune": "fine-tune a pre-trained network for a task, and score it",
+    "collect": "gather scores files into one table",
+    "tables": "write the comparison tables",
+    "figures": "draw the figures of the comparison",
+    "draw-features": "draw paired points and learned features on the images of a scan",
+    "show": "print a run's tables and say where everything is",
+    "methods": "list the methods that can be run",
+    "export-predictions": "write a segmentation network's predictions in the official submission format",
+    "config-docs": "print the config reference and the JSON schema from the code",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code. An error that the user can mend is printed without a traceback."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="cmcr", description="Image-to-LiDAR pre-training, compared.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    asked = arguments[0] if arguments else ""
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == asked:
+            module = import_module(f"cmcr.commands.{name.replace('-', '_')}")
+            module.add_arguments(command)
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        module.run(parsed)
+    except CMCRError as error:
+        print(f"cmcr {parsed.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

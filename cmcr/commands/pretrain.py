@@ -1,0 +1,41 @@
+"""``cmcr pretrain``"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from cmcr.data.image_bank import read_feature_bank
+from cmcr.data.index import ScanIndex
+from cmcr.models.image_encoder import TeacherOptions, make_image_encoder
+from cmcr.pretrain.job import PretrainJob
+from cmcr.pretrain.plugins import load_plugin_file
+from cmcr.pretrain.run import pretrain
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The job, what it reads, and where the weights go."""
+    teacher = TypeAdapter(TeacherOptions).validate_json
+    parser.add_argument("--job", required=True, type=PretrainJob.model_validate_json, help="the job, JSON")
+    parser.add_argument("--plugin", required=True, type=Path, help="the method's file")
+    parser.add_argument("--index", type=Path, help="index of the training split; none for a method without training")
+    parser.add_argument("--teacher", type=teacher, help="image encoder, JSON; none for a method without images")
+    parser.add_argument("--teacher-weights", type=Path, help="weights of a small teacher")
+    parser.add_argument("--feature-bank", type=Path, help="features of all images from encode-images")
+    parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")
+    parser.add_argument("--output", required=True, type=Path, help="weights of the backbone (safetensors)")
+
+
+def run(arguments: Namespace) -> None:
+    """Pre-train one backbone."""
+    pretrain(
+        arguments.job,
+        load_plugin_file(arguments.plugin),
+        index=ScanIndex.load(arguments.index) if arguments.index else None,
+        encoder=make_image_encoder(arguments.teacher, arguments.teacher_weights) if arguments.teacher else None,
+        feature_bank=read_feature_bank(arguments.feature_bank) if arguments.feature_bank else None,
+        folder=arguments.folder,
+        output=arguments.output,
+    )

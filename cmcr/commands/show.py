@@ -1,0 +1,27 @@
+"""``cmcr show``"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from cmcr.errors import CMCRError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The run's folder."""
+    parser.add_argument("folder", type=Path, help="a run's folder, for example results/toy")
+
+
+def run(arguments: Namespace) -> None:
+    """Print the main table of each task; name the places of the rest."""
+    folder: Path = arguments.folder
+    tables = sorted(path for path in (folder / "tables").glob("*.md") if not path.stem.endswith("_per_class"))
+    if not tables:
+        raise CMCRError(f"{folder / 'tables'}: no tables here\n  way out:  make them with `snakemake all_tables`")
+    for path in tables:
+        print(path.read_text(encoding="utf-8"))
+    places = {"scores": folder / "scores.tsv", "tables": folder / "tables", "figures": folder / "figures"}
+    for name, path in places.items():
+        if path.exists():
+            print(f"{name + ':':9}{path}")

@@ -1,0 +1,29 @@
+"""``cmcr tables``"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from cmcr.results.collect import read_scores_table
+from cmcr.results.summary import CLASS_METRIC, MEAN_METRICS
+from cmcr.results.table_text import write_tables
+from cmcr.results.tables import per_class_tables, task_table
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Scores in, tables out."""
+    parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
+    parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose tables are written")
+    parser.add_argument("--labels", required=True, type=json.loads, help="name for print of each method id, JSON")
+    parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
+
+
+def run(arguments: Namespace) -> None:
+    """Write <task>.{csv,md,tex} and <task>_per_class.{csv,md,tex}."""
+    scores, task, labels = read_scores_table(arguments.scores), arguments.task, arguments.labels
+    means = MEAN_METRICS[task]
+    write_tables(arguments.folder, task, [task_table(scores, task, means[0], labels)])
+    per_class = per_class_tables(scores, task, CLASS_METRIC[task], means, labels)
+    write_tables(arguments.folder, f"{task}_per_class", per_class)

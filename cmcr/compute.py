@@ -1,0 +1,28 @@
+"""What a job may use: device, threads and number format, and how a process is prepared for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+
+from cmcr.options import Options
+
+
+class ComputeOptions(Options):
+    """What a job may use."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks run."""
+    threads: PositiveInt = 1
+    """CPU threads of one job. Fixed here, not by ``--cores``: the last bit of a sum depends on how it is split up."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Number format of training."""
+
+
+def prepare(compute: ComputeOptions, seed: int) -> None:
+    """Prepare this process: threads, deterministic algorithms, and the seed of parameter initialisation."""
+    torch.set_num_threads(compute.threads)
+    torch.use_deterministic_algorithms(True, warn_only=compute.device == "cuda")
+    torch.manual_seed(seed)

@@ -1,0 +1,197 @@
+"""The config file: every key, its type, its default and its meaning.
+
+Groups of options stand beside the code they configure; here they are put together. ``config/README.md`` and the JSON
+schema are printed from this module by ``cmcr config-docs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, StringConstraints, ValidationError, model_validator
+
+from cmcr.compute import ComputeOptions
+from cmcr.config_errors import describe
+from cmcr.data.augment import PointAugmentation
+from cmcr.data.images import ImageOptions
+from cmcr.data.subsets import SubsetRule
+from cmcr.data.toy.city import ToyCityOptions
+from cmcr.data.voxels import VoxelGrid
+from cmcr.errors import ConfigError
+from cmcr.models.image_encoder import TeacherOptions
+from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.options import Options
+from cmcr.pretrain.teacher import TeacherRecipe
+from cmcr.recipe import Recipe
+
+#: Ids become names of folders and wildcards of rules.
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class Splits(Options):
+    """Which of a data set's own splits are used for what."""
+
+    train: str
+    """Split of pre-training and fine-tuning."""
+    validation: str
+    """Split that is scored; every frame of it."""
+
+
+class DatasetOptions(Options):
+    """One data set: a folder on disk, or the toy city that the run makes itself."""
+
+    format: Literal["nuscenes"] = "nuscenes"
+    """On-disk format, and with it the reader."""
+    version: str
+    """The data set's own name of its release, for example ``v1.0-trainval``."""
+    splits: Splits
+    """Which split is used for what."""
+    root: Path | None = None
+    """Folder of the data set; relative paths count from where Snakemake runs. Left out for the toy city."""
+    toy: ToyCityOptions | None = None
+    """Size and seed of the toy city; makes this data set one that the run generates."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DatasetOptions:
+        if (self.root is None) == (self.toy is None):
+            raise ValueError("expected either root (a folder on disk) or toy (the generated city), not both or neither")
+        return self
+
+
+class MethodOptions(Options):
+    """One row of the tables."""
+
+    plugin: Id | None = None
+    """Id of the method's plug-in file; null takes the row's own id. Two rows may share a plug-in."""
+    label: str | None = None
+    """Name in tables and figures; null takes the plug-in's."""
+    options: dict[str, Any] = {}
+    """The method's own options where they differ from its defaults."""
+    recipe: dict[str, Any] = {}
+    """Fields of the pre-training recipe that this method replaces."""
+
+
+class PretrainOptions(Options):
+    """How every method pre-trains."""
+
+    dataset: Id
+    """Data set of pre-training; its train split without its labels."""
+    recipe: Recipe
+    """Optimiser, schedule and length."""
+    augmentation: PointAugmentation = PointAugmentation()
+    """Of the points."""
+    images: ImageOptions = ImageOptions()
+    """Size and crops of the images."""
+    cache_image_features: bool = False
+    """Run the frozen image encoder once over all images instead of in every step; needs ``images.crop: null``."""
+
+    @model_validator(mode="after")
+    def _cache_needs_whole_images(self) -> PretrainOptions:
+        if self.cache_image_features and self.images.crop is not None:
+            raise ValueError("cache_image_features: true needs images.crop: null, because crops change the features")
+        return self
+
+
+class LinearProbeOptions(Options):
+    """A linear head on the frozen backbone, with all labels."""
+
+    recipe: Recipe
+    """Optimiser, schedule and length."""
+    augmentation: PointAugmentation | None = None
+    """Of the points; null computes the frozen features once and keeps them in memory."""
+
+
+class FinetuneOptions(Options):
+    """All weights trained, at several shares of the labels."""
+
+    label_percents: Annotated[tuple[Percent, ...], Field(min_length=1)]
+    """Shares of the training labels in percent."""
+    subset_rule: SubsetRule = "scene"
+    """What is counted off: every k-th ``scene`` (the nuScenes recipes) or every k-th ``scan``."""
+    recipe: Recipe
+    """Optimiser, schedule and length."""
+    recipe_by_percent: dict[Percent, dict[str, Any]] = {}
+    """Fields of the recipe that a share replaces, for example ``{1: {epochs: 100}}``."""
+    recipe_without_pretraining: dict[str, Any] = {}
+    """Fields of the recipe that methods without pre-training replace, after those of the share."""
+    augmentation: PointAugmentation = PointAugmentation()
+    """Of the points."""
+    batch_norm_momentum: PositiveFloat | None = None
+    """Replaces the backbone's during fine-tuning (SLidR: 0.02 after 0.05); null keeps it."""
+
+
+class TaskOptions(Options):
+    """How one data set is used for one task."""
+
+    linear_probe: LinearProbeOptions | None = None
+    """The linear probe; null leaves it out."""
+    finetune: FinetuneOptions | None = None
+    """Fine-tuning; null leaves it out."""
+
+
+class Tasks(Options):
+    """Tasks, each with its data sets."""
+
+    segmentation: dict[Id, TaskOptions] = {}
+    """Semantic segmentation, by data set."""
+
+    def items(self) -> list[tuple[str, str, TaskOptions]]:
+        """Return (task, data set, options) of everything that is to be run."""
+        return [("segmentation", dataset, options) for dataset, options in self.segmentation.items()]
+
+
+class Config(Options):
+    """A whole run."""
+
+    run_name: Id
+    """Everything the run makes lies below ``results/<run_name>/``."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    """Seeds; every method is pre-trained and fine-tuned with each."""
+    datasets: Annotated[dict[Id, DatasetOptions], Field(min_length=1)]
+    """Data sets by the id they have in tables."""
+    methods: Annotated[dict[Id, MethodOptions], Field(min_length=1)]
+    """Methods by the id they have in scores and folders, in the order of the tables."""
+    plugin_dirs: tuple[Path, ...] = ()
+    """Further folders with methods, one file each."""
+    compute: ComputeOptions = ComputeOptions()
+    """What a job may use."""
+    backbone: MinkUNetOptions = MinkUNetOptions()
+    """The 3D network."""
+    voxels: VoxelGrid = VoxelGrid()
+    """The 3D network's voxels."""
+    teacher: TeacherOptions
+    """The frozen image encoder."""
+    teacher_recipe: TeacherRecipe = TeacherRecipe()
+    """How a teacher of kind ``small`` is trained; without effect on the others."""
+    pretrain: PretrainOptions
+    """Pre-training."""
+    tasks: Tasks = Tasks()
+    """What the pre-trained networks are fine-tuned for."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        used = {"pretrain.dataset": self.pretrain.dataset}
+        used |= {f"tasks.{task}": dataset for task, dataset, _ in self.tasks.items()}
+        for key, dataset in used.items():
+            if dataset not in self.datasets:
+                raise ValueError(f"{key} names the data set {dataset!r}; datasets has {', '.join(self.datasets)}")
+        return self
+
+
+def parse_config(values: Mapping[str, Any], source: str) -> Config:
+    """Check a config.
+
+    Args:
+        values: the content of the config file.
+        source: the file's name, for messages.
+
+    Raises:
+        ConfigError: names each bad key, what it should be, the nearest valid key and the file.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(describe(error, Config, source)) from None

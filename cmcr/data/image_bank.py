@@ -1,0 +1,69 @@
+"""All images of an index at once: as pixels to train an encoder on, or as the features that a frozen one gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from cmcr.data.images import read_resized
+from cmcr.data.index import ScanIndex
+from cmcr.errors import DataError
+from cmcr.files import atomic_path
+
+
+def read_all_images(index: ScanIndex, size: tuple[int, int]) -> Tensor:
+    """Return (I, 3, H, W) uint8: the images of every scan, resized to ``size``, scan by scan."""
+    images = [
+        read_resized(camera, size)
+        for position in tqdm(range(len(index)), desc="read images", disable=None)
+        for camera in index.read(position).cameras
+    ]
+    if not images:
+        raise DataError(f"no scan of {index.dataset}, split {index.split}, has images")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+@torch.no_grad()
+def write_feature_bank(
+    path: Path | str, index: ScanIndex, size: tuple[int, int], encode: Callable[[Tensor], Tensor], device: str = "cpu"
+) -> None:
+    """Write (scans, cameras, C, h, w) float16 features as an npy file, atomically.
+
+    Args:
+        path: the file.
+        index: scans that all have the same number of cameras.
+        size: (H, W) at which ``encode`` sees the images.
+        encode: (I, 3, H, W) images in [0, 1] to (I, C, h, w) features.
+        device: where ``encode`` runs.
+    """
+    with atomic_path(path) as temporary:
+        bank: np.memmap | None = None
+        for position in tqdm(range(len(index)), desc="encode images", disable=None):
+            images = np.stack([read_resized(camera, size) for camera in index.read(position).cameras])
+            pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
+            features = encode(pixels).half().cpu().numpy()
+            if bank is None:
+                shape = (len(index), *features.shape)
+                bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            bank[position] = features
+        if bank is None:
+            raise DataError(f"no scans in {index.dataset}, split {index.split}")
+        bank.flush()
+
+
+def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
+    """Open what `write_feature_bank` wrote, without reading it whole.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError.at(path, expected="image features as an npy file", found=str(error)) from None

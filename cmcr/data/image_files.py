@@ -1,0 +1,43 @@
+"""Image files, decoded or refused: the same for every data set."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmcr.data.scan import Camera
+from cmcr.errors import DataError
+
+#: Largest image that is decoded; nuScenes' have 1.4 million pixels. (Pillow has a limit of its own, but importing
+#: nuscenes-devkit lifts it for the whole process.)
+MAX_PIXELS = 2**26
+
+_FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
+
+
+def read_image(camera: Camera) -> NDArray[np.uint8]:
+    """Decode the image of ``camera`` to (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: the file is missing, cut short, no image, too large to be decoded, or not of ``camera.size``.
+    """
+    height, width = camera.size
+    try:
+        with Image.open(camera.image_path) as image:
+            if image.size != (width, height) or width * height > MAX_PIXELS:
+                raise DataError.at(
+                    camera.image_path,
+                    expected=f"an image of {width} x {height} pixels, at most {MAX_PIXELS} in all",
+                    found=f"{image.size[0]} x {image.size[1]} pixels",
+                    fix=_FRESH,
+                )
+            return np.asarray(image.convert("RGB"))
+    # Pillow reports damage by whichever of these its decoder happens to meet.
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise DataError.at(
+            camera.image_path, expected=f"a readable image of {width} x {height} pixels", found=found, fix=_FRESH
+        ) from None

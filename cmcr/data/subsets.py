@@ -1,0 +1,154 @@
+"""Label subsets: which training scans may be used with their labels, as a file that fixes them.
+
+A share of 1/k takes every k-th scene (nuScenes) or every k-th scan (SemanticKITTI) of the split's fixed order,
+beginning with the first, as the field's loaders do: 1 % of the 700 scenes of nuScenes are 7.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from cmcr.data.index import ScanIndex
+from cmcr.errors import ConfigError, DataError
+from cmcr.files import sha256_of_json, write_text
+
+SubsetRule = Literal["scene", "scan"]
+
+_FORMAT = "cmcr label subset, version 1"
+_REMAKE = "make the subset again; no one should have to edit it"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The labelled scans of one split.
+
+    Attributes:
+        dataset, split: where they come from.
+        percent: the share that was asked for. Scenes and scans are whole, so `true_percent` may differ.
+        rule: what was counted.
+        index_checksum: of the index they were chosen from.
+        index_scans: number of scans in that index.
+        tokens: of the chosen scans, in the order of the index.
+    """
+
+    dataset: str
+    split: str
+    percent: float
+    rule: SubsetRule
+    index_checksum: str
+    index_scans: int
+    tokens: tuple[str, ...]
+
+    @property
+    def true_percent(self) -> float:
+        """Share of the split's scans that was chosen."""
+        return 100 * len(self.tokens) / self.index_scans
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over everything else."""
+        return sha256_of_json(dataclasses.asdict(self))
+
+    def positions_in(self, index: ScanIndex) -> list[int]:
+        """Return the places of the chosen scans in ``index``, rising.
+
+        Raises:
+            DataError: the subset was chosen from another index.
+        """
+        if index.checksum != self.index_checksum:
+            raise DataError(
+                f"the {self.percent:g} % subset of {self.dataset} {self.split} belongs to another index\n"
+                f"  expected: an index with checksum {self.index_checksum}\n"
+                f"  found:    {index.dataset} {index.split} with checksum {index.checksum}\n"
+                "  way out:  make the subset again from this index"
+            )
+        chosen = set(self.tokens)
+        return [position for position, record in enumerate(index.records) if record.token in chosen]
+
+    def save(self, path: Path | str) -> None:
+        """Write header lines, each with a ``#``, then one token a line. Equal subsets give equal bytes."""
+        header = [f"# {_FORMAT}", *(f"# {name}: {getattr(self, name)}" for name in (*_HEADER, "checksum"))]
+        write_text(path, "\n".join([*header, *self.tokens]) + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Subset:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing, no label subset, of another version, or was damaged or edited.
+        """
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            found = error.strerror or str(error)
+            raise DataError.at(path, expected="a label subset", found=found, fix=_REMAKE) from None
+        except UnicodeDecodeError:
+            raise DataError.at(path, expected="a label subset", found="no text in UTF-8", fix=_REMAKE) from None
+        if lines[:1] != [f"# {_FORMAT}"]:
+            found = f"{lines[0][:80]!r}" if lines else "an empty file"
+            raise DataError.at(path, expected=f"'# {_FORMAT}' in the first line", found=found, fix=_REMAKE)
+        header = dict(line[2:].split(": ", 1) for line in lines[1:] if line.startswith("# ") and ": " in line)
+        try:
+            fields: dict[str, Any] = {name: convert(header[name]) for name, convert in _HEADER.items()}
+            subset = cls(**fields, tokens=tuple(line for line in lines[1:] if not line.startswith("#")))
+        except (KeyError, ValueError) as error:
+            raise DataError.at(path, expected=f"a header with {', '.join(_HEADER)}", found=f"no good {error}") from None
+        if subset.checksum != header.get("checksum"):
+            raise DataError.at(
+                path,
+                expected=f"{header.get('checksum')} as the checksum of its {len(subset.tokens)} scans",
+                found=f"{subset.checksum}: the file was cut short, damaged or edited",
+                fix=_REMAKE,
+            )
+        return subset
+
+
+_HEADER = {"dataset": str, "split": str, "percent": float, "rule": str, "index_checksum": str, "index_scans": int}
+
+
+def make_subset(index: ScanIndex, percent: float, rule: SubsetRule) -> Subset:
+    """Choose ``percent`` of the scenes or scans of ``index``, spread evenly (see `evenly_spread`).
+
+    Raises:
+        ConfigError: the share is not in (0, 100], or so small that it would be less than one scene or scan.
+    """
+    groups: dict[str, list[str]] = {}
+    for record in index.records:
+        groups.setdefault(record.scene if rule == "scene" else record.token, []).append(record.token)
+    if not 0 < percent <= 100:
+        raise ConfigError(f"a label share of {percent:g} %\n  expected: more than 0, at most 100")
+    scans = list(groups.values())
+    chosen = evenly_spread(len(scans), percent)
+    if not chosen:
+        hint = ", or scans in place of scenes" if rule == "scene" else ""
+        raise ConfigError(
+            f"a label share of {percent:g} % of {index.dataset} {index.split}\n"
+            f"  expected: at least one {rule}\n"
+            f"  found:    less than one of {len(scans)} {rule}s\n"
+            f"  way out:  {100 / len(scans):g} % or more{hint}"
+        )
+    tokens = tuple(token for place in chosen for token in scans[place])
+    return Subset(index.dataset, index.split, float(percent), rule, index.checksum, len(index), tokens)
+
+
+def evenly_spread(number: int, percent: float) -> list[int]:
+    """Return ``percent`` of the places 0 to ``number - 1``, evenly spread, 0 among them; none if that is less than one.
+
+    For a share s, place i is taken if the interval [i s, (i + 1) s) holds a whole number. For s = 1/k these are the
+    places 0, k, 2k, ..., and any other share (30 %, 75 %) is spread as evenly as whole places allow. Shares nest: the
+    places of a share hold those of every share that it is a multiple of, so 10 % lie within 20, 30, 50 and 100 %.
+
+    A rounded percentage (33.3, 14.3, 16.7) stands for a whole k: what is within 0.2 % of 1/k is taken as 1/k.
+    """
+    share = Fraction(str(float(percent))) / 100
+    k = round(1 / share)
+    if k > 1 and abs(share * k - 1) <= Fraction(2, 1000):
+        share = Fraction(1, k)
+    if number * share < 1:
+        return []
+    return [place for place in range(number) if math.ceil(place * share) < (place + 1) * share]

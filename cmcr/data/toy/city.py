@@ -1,0 +1,90 @@
+"""The toy city: a small procedural nuScenes that needs no download, made scene by scene.
+
+`write_scene` may run for several scenes at once; `write_tables` then puts their parts together. The bytes of a scene
+depend on the options' seed and sizes and on its name, never on the other scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from cmcr.data.toy.nuscenes_format import TABLES, TRAIN_SCENES, VALIDATION_SCENES, VERSION, shared_tables
+from cmcr.data.toy.nuscenes_writer import NuScenesWriter
+from cmcr.data.toy.recording import duration_s, record
+from cmcr.data.toy.scene import make_world, scene_generator
+from cmcr.errors import ConfigError, DataError
+from cmcr.files import write_json
+from cmcr.options import Options
+
+#: Recording time of the first scene, in microseconds since 1970, and the distance between scenes.
+_FIRST_US, _BETWEEN_US = 1_704_067_200_000_000, 3_600_000_000
+
+
+class ToyCityOptions(Options):
+    """Size and seed of the toy city."""
+
+    seed: int = 0
+    """Of streets, things, colours, weather and noise."""
+    train_scenes: Annotated[int, Field(ge=1, le=len(TRAIN_SCENES))] = 8
+    """How many of the eight scenes of the split mini_train to make."""
+    validation_scenes: Annotated[int, Field(ge=1, le=len(VALIDATION_SCENES))] = 2
+    """How many of the two scenes of the split mini_val to make."""
+    keyframes: Annotated[int, Field(ge=1)] = 20
+    """Keyframes of a scene, two a second."""
+    image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (112, 200)
+    """Height and width of the six cameras' images in pixels; the fields of view stay those of nuScenes."""
+    azimuth_steps: Annotated[int, Field(ge=8)] = 360
+    """Columns of a LiDAR sweep, each of 32 beams."""
+
+    @property
+    def scene_names(self) -> tuple[str, ...]:
+        """The scenes to make, those of the training split first."""
+        return TRAIN_SCENES[: self.train_scenes] + VALIDATION_SCENES[: self.validation_scenes]
+
+
+def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path) -> None:
+    """Render one scene: its sensor and label files below ``root``, then, last, its records of all tables as ``part``.
+
+    Raises:
+        ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
+    """
+    known = TRAIN_SCENES + VALIDATION_SCENES
+    if scene_name not in known:
+        raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(known)}")
+    start_us = _FIRST_US + known.index(scene_name) * _BETWEEN_US
+    world = make_world(options.seed, scene_name, duration_s(options.keyframes))
+    writer = NuScenesWriter(root, options.seed, scene_name, start_us, world)
+    rng = scene_generator(options.seed, scene_name, "sensors")
+    for number, keyframe in enumerate(record(world, options.keyframes, options.image_size, options.azimuth_steps, rng)):
+        writer.add(number, keyframe)
+    write_json(part, writer.finish())
+
+
+def write_tables(parts: Sequence[Path], root: Path) -> None:
+    """Put the parts of all scenes and the shared records together: the tables in ``root``/v1.0-mini.
+
+    The order of ``parts`` does not matter.
+
+    Raises:
+        DataError: a part is missing or is none.
+    """
+    scenes = sorted((_read_part(part) for part in parts), key=lambda tables: tables["scene"][0]["name"])
+    shared = shared_tables()
+    for table in TABLES:
+        records = shared.get(table, []) + [record for tables in scenes for record in tables[table]]
+        write_json(root / VERSION / f"{table}.json", records)
+
+
+def _read_part(part: Path) -> dict:
+    try:
+        tables = json.loads(part.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError.at(
+            part, expected="the tables of a toy scene", found=str(error), fix="delete it and run again"
+        ) from None
+    return tables

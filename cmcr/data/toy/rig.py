@@ -1,0 +1,104 @@
+"""The recording vehicle: where its sensors sit, when they fire, and its pose at any time.
+
+Numbers are those of a real nuScenes vehicle (nuScenes v1.0-mini, calibration and time stamps of scene-0061), rounded.
+Frames: ego x forward, y left, z up, origin on the ground below the rear axle; LiDAR x right, y forward, z up; cameras
+x right, y down, z forward. A pose ``a_from_b`` is 4x4 and takes points of frame b to frame a.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi, radians, sin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmcr.data.toy.world import World
+
+Matrix = NDArray[np.float64]
+
+#: Pixels of the images that the intrinsics below belong to, height and width.
+_FULL_SIZE = (900, 1600)
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """A sensor's place: translation in the ego frame in metres, viewing direction in degrees (yaw left, pitch up)."""
+
+    translation: tuple[float, float, float]
+    yaw_deg: float
+    pitch_deg: float
+
+    def ego_from_sensor(self, axes: Matrix) -> Matrix:
+        """Pose of the sensor; ``axes`` (3, 3) has its x, y and z axes, for a view straight ahead, as columns."""
+        pose = np.eye(4)
+        pose[:3, :3] = _turn_z(radians(self.yaw_deg)) @ _turn_y(-radians(self.pitch_deg)) @ axes
+        pose[:3, 3] = self.translation
+        return pose
+
+
+@dataclass(frozen=True)
+class CameraMounting(Mounting):
+    """A camera: focal length and principal point in pixels of 900 x 1600 images, and when it fires before the sweep's end."""
+
+    focal: float
+    centre: tuple[float, float]
+    before_s: float
+
+    def intrinsics(self, size: tuple[int, int]) -> Matrix:
+        """(3, 3) camera frame to pixels of an image of ``size`` (height, width), pixel (0, 0) covering [0, 1) x [0, 1)."""
+        scale_y, scale_x = size[0] / _FULL_SIZE[0], size[1] / _FULL_SIZE[1]
+        return np.array(
+            [
+                [self.focal * scale_x, 0.0, self.centre[0] * scale_x],
+                [0.0, self.focal * scale_y, self.centre[1] * scale_y],
+                [0.0, 0.0, 1.0],
+            ]
+        )
+
+
+CAMERAS = {
+    "CAM_FRONT": CameraMounting((1.701, 0.016, 1.511), 0.33, -0.32, 1266.4, (816.3, 491.5), 0.0355),
+    "CAM_FRONT_RIGHT": CameraMounting((1.551, -0.493, 1.496), -56.40, -0.78, 1260.8, (808.0, 495.3), 0.0276),
+    "CAM_BACK_RIGHT": CameraMounting((1.015, -0.481, 1.562), -110.79, -0.93, 1259.5, (807.3, 501.2), 0.0201),
+    "CAM_BACK": CameraMounting((0.028, 0.003, 1.579), 179.86, 0.96, 809.2, (829.2, 481.8), 0.0104),
+    "CAM_BACK_LEFT": CameraMounting((1.036, 0.485, 1.591), 108.60, -0.92, 1256.7, (792.1, 492.8), 0.0005),
+    "CAM_FRONT_LEFT": CameraMounting((1.524, 0.495, 1.509), 55.16, 0.14, 1272.6, (826.6, 479.8), 0.0431),
+}
+LIDAR = Mounting((0.944, 0.0, 1.840), 0.12, -1.39)
+
+#: Sensor axes as columns, for a view straight ahead in the ego frame.
+CAMERA_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+LIDAR_AXES = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def ego_from_camera(name: str) -> Matrix:
+    """Pose of a camera on the vehicle."""
+    return CAMERAS[name].ego_from_sensor(CAMERA_AXES)
+
+
+def ego_from_lidar() -> Matrix:
+    """Pose of the LiDAR on the vehicle."""
+    return LIDAR.ego_from_sensor(LIDAR_AXES)
+
+
+def world_from_ego(world: World, time_s: float) -> Matrix:
+    """Pose of the vehicle, which nods and rolls a little on its springs."""
+    place = world.ego.at(time_s)
+    pose = np.eye(4)
+    nod, roll = 0.004 * sin(2 * pi * time_s / 1.7), 0.006 * sin(2 * pi * time_s / 2.9)
+    pose[:3, :3] = _turn_z(place.yaw) @ _turn_y(nod) @ _turn_x(roll)
+    pose[:3, 3] = place[:3]
+    return pose
+
+
+def _turn_x(angle: float) -> Matrix:
+    return np.array([[1, 0, 0], [0, cos(angle), -sin(angle)], [0, sin(angle), cos(angle)]])
+
+
+def _turn_y(angle: float) -> Matrix:
+    return np.array([[cos(angle), 0, sin(angle)], [0, 1, 0], [-sin(angle), 0, cos(angle)]])
+
+
+def _turn_z(angle: float) -> Matrix:
+    return np.array([[cos(angle), -sin(angle), 0], [sin(angle), cos(angle), 0], [0, 0, 1]])

@@ -1,0 +1,80 @@
+"""The 3D backbone as a file: its weights, and what they were trained on and with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.data.voxels import VoxelGrid
+from cmcr.errors import WeightsError
+from cmcr.models.minkunet import MinkUNet, MinkUNetOptions
+from cmcr.options import Options
+
+#: Channels of the network's input: the intensity.
+INPUT_CHANNELS = 1
+#: Data set of a backbone that was not pre-trained.
+NO_DATASET = "none"
+
+
+class BackboneRecord(Options):
+    """What a weight file says about itself."""
+
+    method: str
+    """Id of the method that trained it."""
+    dataset: str
+    """Data set of pre-training; ``none`` for a method that does not pre-train."""
+    seed: int
+    """Seed of pre-training."""
+    backbone: MinkUNetOptions
+    """The network that the weights fill."""
+    voxels: VoxelGrid
+    """The voxels it was trained on; on others the weights are worth little."""
+    config_hash: str
+    """Hash of the options of pre-training."""
+
+
+def make_backbone(options: MinkUNetOptions) -> MinkUNet:
+    """Build the network, freshly initialised; its last level's features come out."""
+    return MinkUNet(options, in_channels=INPUT_CHANNELS, out_channels=None)
+
+
+def save_backbone(path: Path, backbone: MinkUNet, record: BackboneRecord) -> None:
+    """Write weights and record as safetensors, atomically."""
+    save_tensors(path, backbone.state_dict(), {"backbone": record.model_dump_json()})
+
+
+def read_record(path: Path) -> BackboneRecord:
+    """Read what a weight file says about itself.
+
+    Raises:
+        WeightsError: it is missing, damaged or says nothing.
+    """
+    try:
+        return BackboneRecord.model_validate_json(read_metadata(path).get("backbone", ""))
+    except ValidationError:
+        raise WeightsError(
+            f"{path}\n  expected: backbone weights with a record of their network and voxels, as `cmcr pretrain` writes"
+            " them\n  found:    no such record, or one of another version\n  way out:  pre-train again"
+        ) from None
+
+
+def load_backbone(path: Path, options: MinkUNetOptions, voxels: VoxelGrid) -> tuple[MinkUNet, BackboneRecord]:
+    """Build the network of ``options`` and fill it.
+
+    ``options`` may differ from those of pre-training in what is no part of the weights (momentum of BatchNorm).
+
+    Raises:
+        WeightsError: the file is missing, damaged, without record, of another network or for other voxels.
+    """
+    record = read_record(path)
+    if record.voxels != voxels:
+        raise WeightsError(
+            f"{path}\n  expected: weights for the voxels {voxels.model_dump_json()}\n"
+            f"  found:    weights for the voxels {record.voxels.model_dump_json()}\n"
+            "  way out:  pre-train and fine-tune with the same voxels"
+        )
+    backbone = make_backbone(options)
+    load_strictly(backbone, read_tensors(path), path)
+    return backbone, record

@@ -1,0 +1,145 @@
+"""What a run consists of: which methods, which jobs, and the recipe that each job gets. It knows no output file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from cmcr.config import Config, FinetuneOptions
+from cmcr.config_errors import describe
+from cmcr.errors import ConfigError
+from cmcr.pretrain.job import PretrainJob
+from cmcr.pretrain.method import PretrainMethod
+from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
+from cmcr.recipe import Recipe
+from cmcr.tasks.job import FinetuneJob, Protocol
+
+#: Stands for the data set of pre-training where there was none.
+NO_DATASET = "none"
+
+
+class Run(NamedTuple):
+    """One fine-tuning and its scores."""
+
+    task: str
+    dataset: str
+    pretrain_dataset: str
+    method: str
+    protocol: Protocol
+    percent: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked config with its methods loaded.
+
+    Attributes:
+        config: the run.
+        plugins: file of each row's plug-in.
+        classes: class of each row's method.
+        labels: name of each row for print, in the order of the tables.
+    """
+
+    config: Config
+    plugins: dict[str, Path]
+    classes: dict[str, type[PretrainMethod]]
+    labels: dict[str, str]
+
+    @classmethod
+    def of(cls, config: Config, source: str) -> Plan:
+        """Load the methods of ``config``, and check their options and every recipe.
+
+        Raises:
+            ConfigError: a method's options or a recipe's replaced fields are wrong; ``source`` names the config file.
+            PluginError: a plug-in is missing or broken.
+        """
+        found = find_plugins(config.plugin_dirs)
+        plugins = {row: plugin_file(options.plugin or row, found) for row, options in config.methods.items()}
+        classes = {row: load_plugin_file(path) for row, path in plugins.items()}
+        labels = {row: config.methods[row].label or classes[row].label for row in config.methods}
+        plan = cls(config, plugins, classes, labels)
+        plan._check(source)
+        return plan
+
+    def _check(self, source: str) -> None:
+        """Build every job once, so that no mistake waits until its turn comes."""
+        for row, options in self.config.methods.items():
+            try:
+                self.classes[row].Options.model_validate(options.options)
+            except ValidationError as error:
+                raise ConfigError(describe(error, self.classes[row].Options, f"{source}: methods.{row}.options")) from None
+            try:
+                self.pretrain_job(row, self.config.seeds[0])
+            except ValidationError as error:
+                raise ConfigError(describe(error, Recipe, f"{source}: methods.{row}.recipe")) from None
+        for run in self.runs():
+            try:
+                self.finetune_job(run)
+            except ValidationError as error:
+                where = f"{source}: tasks.{run.task}.{run.dataset}, a recipe at {run.percent:g} %"
+                raise ConfigError(describe(error, Recipe, where)) from None
+
+    def pretrain_dataset(self, method: str) -> str:
+        """Id of the data set that ``method`` is pre-trained on, `NO_DATASET` if on none."""
+        return self.config.pretrain.dataset if self.classes[method].pretrains else NO_DATASET
+
+    def pretrain_job(self, method: str, seed: int) -> PretrainJob:
+        """Describe one pre-training."""
+        config, options = self.config, self.config.methods[method]
+        return PretrainJob(
+            method=method,
+            options=self.classes[method].Options.model_validate(options.options).model_dump(mode="json"),
+            seed=seed,
+            backbone=config.backbone,
+            voxels=config.voxels,
+            recipe=config.pretrain.recipe.merged_with(options.recipe),
+            augmentation=config.pretrain.augmentation,
+            images=config.pretrain.images,
+            compute=config.compute,
+        )
+
+    def runs(self) -> Iterator[Run]:
+        """Yield every fine-tuning of the run."""
+        for task, dataset, options in self.config.tasks.items():
+            settings: list[tuple[Protocol, float]] = []
+            if options.linear_probe is not None:
+                settings.append(("linear_probe", 100.0))
+            if options.finetune is not None:
+                settings += [("finetune", percent) for percent in options.finetune.label_percents]
+            for protocol, percent in settings:
+                for method in self.config.methods:
+                    for seed in self.config.seeds:
+                        yield Run(task, dataset, self.pretrain_dataset(method), method, protocol, percent, seed)
+
+    def finetune_job(self, run: Run) -> FinetuneJob:
+        """Describe one fine-tuning."""
+        config, pretrains = self.config, self.classes[run.method].pretrains
+        options = getattr(config.tasks, run.task)[run.dataset]
+        protocol = options.linear_probe if run.protocol == "linear_probe" else options.finetune
+        recipe, backbone = protocol.recipe, config.backbone
+        if isinstance(protocol, FinetuneOptions):
+            momentum = protocol.batch_norm_momentum or backbone.batch_norm_momentum
+            backbone = backbone.model_copy(update={"batch_norm_momentum": momentum})
+            recipe = recipe.merged_with(protocol.recipe_by_percent.get(run.percent, {}))
+            recipe = recipe.merged_with({} if pretrains else protocol.recipe_without_pretraining)
+        return FinetuneJob(
+            task=run.task,  # type: ignore[arg-type]  # a field of Tasks
+            dataset=run.dataset,
+            toy=config.datasets[run.dataset].toy is not None,
+            pretrain_dataset=run.pretrain_dataset,
+            method=run.method,
+            protocol=run.protocol,
+            label_percent=run.percent,
+            seed=run.seed,
+            backbone=backbone,
+            voxels=config.voxels,
+            recipe=recipe,
+            augmentation=protocol.augmentation,
+            batch_norm=self.classes[run.method].probe_batch_norm if run.protocol == "linear_probe" else ("stored",),
+            compute=config.compute,
+        )

@@ -1,0 +1,38 @@
+"""`PretrainJob`: one pre-training as the workflow describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, NonNegativeInt
+
+from cmcr.compute import ComputeOptions
+from cmcr.data.augment import PointAugmentation
+from cmcr.data.images import ImageOptions
+from cmcr.data.voxels import VoxelGrid
+from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.options import Options
+from cmcr.recipe import Recipe
+
+
+class PretrainJob(Options):
+    """Everything that decides the outcome of one pre-training, besides the data, the image encoder and the code."""
+
+    method: str
+    """Id under which the result is kept."""
+    options: dict[str, Any] = Field(default={})
+    """The method's options where they differ from its defaults."""
+    seed: NonNegativeInt
+    """Seed of initialisation, order, augmentation and sampling."""
+    backbone: MinkUNetOptions
+    """The 3D network."""
+    voxels: VoxelGrid
+    """Its voxels."""
+    recipe: Recipe
+    """Optimiser, schedule and length."""
+    augmentation: PointAugmentation
+    """Of the points."""
+    images: ImageOptions
+    """Size and crops of the images."""
+    compute: ComputeOptions
+    """Device and threads."""

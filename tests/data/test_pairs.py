@@ -1,0 +1,122 @@
+"""Pairs equal the published ones on a real keyframe, and those of the projection's equation for moving sensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmcr.data.nuscenes_index import make_index
+from cmcr.data.nuscenes_names import CAMERAS
+from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Camera
+
+
+def test_equal_to_the_published_pairs_on_a_real_keyframe(shared: Path):
+    expected = np.load(shared / "fixtures" / "nuscenes_pairing.npz")
+    index = make_index("nuscenes", shared / "real" / "nuscenes", "v1.0-mini", "mini_train")
+    scan = index.read(0)
+    assert scan.scene == "scene-0061"
+    assert [camera.name for camera in scan.cameras] == list(CAMERAS) == expected["cameras"].tolist()
+    assert len(scan.points) == expected["num_points"]
+    pairs = pair_points_with_pixels(scan.points, scan.cameras, float(expected["min_depth"]))
+    np.testing.assert_array_equal(pairs.point, expected["pairing_points"])
+    np.testing.assert_array_equal(np.stack([pairs.camera, pairs.row, pairs.column], 1), expected["pairing_images"])
+
+
+def pose(rng: np.random.Generator, spread_m: float) -> np.ndarray:
+    """A random rotation and translation."""
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    rotation *= np.sign(np.linalg.det(rotation))
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, rng.uniform(-spread_m, spread_m, 3)
+    return matrix
+
+
+def camera(world_from_lidar, world_from_camera, size=(60, 90), focal=40.0) -> Camera:
+    """A camera whose optical axis meets the image's middle, at (width / 2, height / 2)."""
+    up, down = np.eye(4), np.eye(4)
+    for matrix in world_from_lidar:
+        up = matrix @ up
+    for matrix in world_from_camera:
+        down = matrix @ down
+    intrinsics = np.array([[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1]])
+    return Camera("c", Path("c.jpg"), size, intrinsics, np.linalg.inv(down) @ up, world_from_lidar, world_from_camera)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_the_equation_when_the_vehicle_moves_between_sensors(seed):
+    """Pixel = K (T_camera^-1 T_vehicle(t_image)^-1 T_vehicle(t_sweep) T_lidar p), point by point in float64."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-10, 10, (400, 4)).astype(np.float32)
+    sweep = (pose(rng, 1), pose(rng, 5))
+    cameras = []
+    for _ in range(3):
+        # The vehicle has moved and turned a little since the sweep.
+        drift = np.eye(4)
+        drift[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+        drift[:3, 3] = rng.uniform(-1, 1, 3)
+        cameras.append(camera(sweep, (pose(rng, 1), sweep[1] @ drift)))
+    expected, doubtful = set(), set()
+    for number, seen_by in enumerate(cameras):
+        t_camera, t_image = seen_by.world_from_camera
+        for index, point in enumerate(points.astype(np.float64)):
+            world = sweep[1] @ sweep[0] @ [*point[:3], 1.0]
+            x, y, z = (np.linalg.inv(t_camera) @ np.linalg.inv(t_image) @ world)[:3]
+            u, v = 40 * x / z + 45, 40 * y / z + 30
+            if z > 1 and 0 < u < 89 and 0 < v < 59:
+                expected.add((index, number, round(v), round(u)))
+            # Within the rounding of float32 of an edge, either answer is right.
+            edges = [z - 1, u - 89, v - 59, u - np.floor(u) - 0.5, v - np.floor(v) - 0.5, u, v]
+            if np.abs(edges).min() < 1e-3:
+                doubtful.add((index, number))
+    pairs = pair_points_with_pixels(points, cameras)
+    found = set(
+        zip(pairs.point.tolist(), pairs.camera.tolist(), pairs.row.tolist(), pairs.column.tolist(), strict=True)
+    )
+    assert len(expected) > 50
+    assert all(pair[:2] in doubtful for pair in found ^ expected)
+
+
+def test_one_matrix_gives_the_same_pairs_as_the_walk_through_the_world():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-10, 10, (500, 3)).astype(np.float32)
+    walked = camera((pose(rng, 1), pose(rng, 1)), (pose(rng, 1), pose(rng, 1)))
+    direct = Camera("c", walked.image_path, walked.size, walked.intrinsics, walked.camera_from_lidar)
+    first, second = pair_points_with_pixels(points, [walked]), pair_points_with_pixels(points, [direct])
+    assert len(first) > 20
+    np.testing.assert_array_equal(first.point, second.point)
+    np.testing.assert_array_equal([first.row, first.column], [second.row, second.column])
+
+
+def test_edges_of_the_image_and_depth_by_hand():
+    straight = camera((), (), size=(60, 90), focal=1.0)
+    at_depth_2 = [
+        ([0, 0], (30, 45)),
+        ([2 * (2.5 - 45), 0], (30, 2)),  # u = 2.5 and 3.5: halves go to the even pixel
+        ([2 * (3.5 - 45), 0], (30, 4)),
+        ([2 * (0.0 - 45), 0], None),  # u = 0 and 89 lie on the edge, and outside
+        ([2 * (89 - 45), 0], None),
+        ([2 * (88.75 - 45), 0], (30, 89)),
+        ([0, 2 * (59 - 30)], None),
+        ([0, 2 * (0.25 - 30)], (0, 45)),
+    ]
+    points = [[x, y, 2.0] for (x, y), _ in at_depth_2] + [[0, 0, 1.0], [0, 0, 1.001], [0, 0, -2.0], [0, 0, 0.0]]
+    expected = [(index, *pixel) for index, (_, pixel) in enumerate(at_depth_2) if pixel]
+    expected.append((len(at_depth_2) + 1, 30, 45))  # a depth of 1 m is not more than 1 m
+    pairs = pair_points_with_pixels(np.array(points, dtype=np.float32), [straight])
+    assert list(zip(pairs.point.tolist(), pairs.row.tolist(), pairs.column.tolist(), strict=True)) == expected
+
+
+def test_without_cameras_or_points_there_are_no_pairs():
+    points = np.zeros((3, 4), dtype=np.float32)
+    assert len(pair_points_with_pixels(points, [])) == 0
+    assert len(pair_points_with_pixels(points[:0], [camera((), ())])) == 0
+
+
+def test_a_point_may_be_seen_twice():
+    twice = pair_points_with_pixels(np.array([[0, 0, 5]], dtype=np.float32), [camera((), ()), camera((), ())])
+    assert twice.point.tolist() == [0, 0]
+    assert twice.camera.tolist() == [0, 1]
+    assert twice.select(twice.camera == 1).camera.tolist() == [1]

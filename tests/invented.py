@@ -1,0 +1,104 @@
+"""Scans invented in memory, for tests that need a whole data set and no file: a few hundred points each, two cameras.
+
+The ground is class 1 and dark, what stands on it is class 2 and bright, and some points have no label to learn; class 3
+does not occur. So a network can learn the classes in a few steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmcr.compute import ComputeOptions
+from cmcr.data.augment import PointAugmentation
+from cmcr.data.images import ImageOptions
+from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.scan import Camera, Scan
+from cmcr.data.voxels import VoxelGrid
+from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.pretrain.job import PretrainJob
+from cmcr.recipe import Recipe
+from cmcr.tasks.job import FinetuneJob
+
+CLASS_NAMES = ("ignore", "ground", "thing", "unicorn")
+IMAGE_SIZE = (32, 64)
+TINY = MinkUNetOptions(stem=8, planes=(8, 8, 8, 8, 8, 8, 8, 8), blocks=(1, 1, 1, 1, 1, 1, 1, 1))
+VOXELS = VoxelGrid(kind="cartesian", size_m=0.5)
+
+
+class InventedIndex(ScanIndex):
+    """An index whose scans are made when they are read."""
+
+    def read(self, position: int) -> Scan:
+        """Return scan number ``position`` of this split."""
+        seed = int(self.records[position].token.removeprefix("scan"))
+        rng = np.random.default_rng(seed)
+        points = rng.uniform(-10, 10, size=(300, 4)).astype(np.float32)
+        labels = rng.integers(1, 3, size=300).astype(np.uint8)
+        points[:, 2] = np.where(labels == 1, -1.5, rng.uniform(0, 2, size=300))
+        points[:, 3] = np.where(labels == 1, 0.2, 0.8) + rng.uniform(-0.1, 0.1, size=300)
+        labels[rng.random(300) < 0.1] = 0
+        return Scan(self.records[position].token, self.dataset, "scene", points, cameras(), labels, None)
+
+
+def cameras() -> list[Camera]:
+    """Return one camera that looks along y and one that looks against it, both at the sensor's place."""
+    intrinsics = np.array([[32.0, 0, 32], [0, 32, 16], [0, 0, 1]])
+    found = []
+    for name, sign in (("front", 1), ("back", -1)):
+        pose = np.array([[sign, 0, 0, 0], [0, 0, -1, 0], [0, sign, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+        found.append(Camera(name, Path(f"{name}.jpg"), IMAGE_SIZE, intrinsics, pose, (pose,), (np.eye(4),)))
+    return found
+
+
+def invented_index(scans: int, split: str = "train", first: int = 0) -> InventedIndex:
+    """Return a split of ``scans`` scans; ``first`` makes it differ from others."""
+    records = tuple(
+        ScanRecord(f"scan{first + number}", "scene", number, "none", 0, "none", 0, None, None, (), ())
+        for number in range(scans)
+    )
+    return InventedIndex("invented", "nuscenes", Path("nowhere"), split, "v0", CLASS_NAMES, (), records)
+
+
+def feature_bank(scans: int, channels: int = 6) -> NDArray[np.float16]:
+    """Return image features (scans, 2 cameras, channels, 4, 8) in place of an image encoder's."""
+    return np.random.default_rng(7).normal(size=(scans, 2, channels, 4, 8)).astype(np.float16)
+
+
+def pretrain_job(**changes: Any) -> PretrainJob:
+    """Describe a pre-training of seconds."""
+    fields: dict[str, Any] = {
+        "method": "ppkt",
+        "options": {"num_pairs": 64, "channels": 8},
+        "seed": 0,
+        "backbone": TINY,
+        "voxels": VOXELS,
+        "recipe": Recipe(epochs=4, batch_size=2, lr=3e-3),
+        "augmentation": PointAugmentation(),
+        "images": ImageOptions(size=IMAGE_SIZE),
+        "compute": ComputeOptions(),
+    }
+    return PretrainJob(**{**fields, **changes})
+
+
+def finetune_job(**changes: Any) -> FinetuneJob:
+    """Describe a fine-tuning of seconds."""
+    fields: dict[str, Any] = {
+        "task": "segmentation",
+        "dataset": "invented",
+        "toy": True,
+        "pretrain_dataset": "none",
+        "method": "scratch",
+        "protocol": "finetune",
+        "label_percent": 50.0,
+        "seed": 0,
+        "backbone": TINY,
+        "voxels": VOXELS,
+        "recipe": Recipe(epochs=4, batch_size=2, lr=1e-2),
+        "augmentation": PointAugmentation(),
+        "compute": ComputeOptions(),
+    }
+    return FinetuneJob(**{**fields, **changes})

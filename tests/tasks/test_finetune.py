@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from invented import CLASS_NAMES, TINY, VOXELS, finetune_job, invented_index
+
+from cmcr.checkpoints import read_tensors
+from cmcr.data.augment import PointAugmentation
+from cmcr.data.voxels import VoxelGrid
+from cmcr.errors import ConfigError, WeightsError
+from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
+from cmcr.models.minkunet import MinkUNet
+from cmcr.recipe import Recipe
+from cmcr.results.scores import Scores, read_scores
+from cmcr.tasks.finetune import finetune
+from cmcr.tasks.job import FinetuneJob
+from cmcr.tasks.model import evaluation_loader, load_model
+
+PROBE = {"protocol": "linear_probe", "augmentation": None, "label_percent": 100.0}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
+    torch.manual_seed(0)
+    record = BackboneRecord(
+        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee"
+    )
+    save_backbone(path, make_backbone(TINY), record)
+    return path
+
+
+def run(job: FinetuneJob, weights: Path, folder: Path, **changes: Any) -> Scores:
+    arguments: dict[str, Any] = {
+        "train_index": invented_index(4),
+        "labelled": [0, 2, 3],
+        "validation_index": invented_index(3, "val", first=100),
+    }
+    return finetune(
+        job,
+        weights,
+        **{**arguments, **changes},
+        folder=folder / "logs",
+        model_output=folder / "model.safetensors",
+        scores_output=folder / "scores.json",
+    )
+
+
+def test_fine_tuning_learns_the_classes_and_writes_the_record(weights: Path, tmp_path: Path) -> None:
+    scores = run(finetune_job(recipe=Recipe(epochs=15, batch_size=2, lr=1e-2)), weights, tmp_path)
+    assert scores == read_scores(tmp_path / "scores.json")
+    found = {(row.metric, row.class_name): row.value for row in scores.metrics}
+    assert found["miou", "all"] is not None
+    assert found["miou", "all"] > 90
+    assert found["iou", "unicorn"] is None
+    assert (scores.split, scores.num_frames, scores.label_scans) == ("val", 3, 3)
+    assert (scores.method, scores.pretrain_dataset, scores.label_percent) == ("scratch", "none", 50.0)
+    assert scores.variants == {}
+    assert (tmp_path / "logs" / "metrics.csv").read_text().startswith("step,epoch,lr,loss,cross_entropy,lovasz\n1,0,")
+
+
+def test_the_same_job_gives_the_same_bytes(weights: Path, tmp_path: Path) -> None:
+    job = finetune_job()
+    one, two = (run(job, weights, tmp_path / name) for name in "ab")
+    assert one.metrics == two.metrics
+    assert one.provenance.config_hash == two.provenance.config_hash
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("augmentation", [None, PointAugmentation()])
+def test_a_linear_probe_leaves_the_backbone_alone(
+    weights: Path, tmp_path: Path, augmentation: PointAugmentation | None
+) -> None:
+    run(finetune_job(**{**PROBE, "augmentation": augmentation}), weights, tmp_path)
+    before, after = read_tensors(weights), read_tensors(tmp_path / "model.safetensors")
+    assert all(torch.equal(tensor, after[f"backbone.{name}"]) for name, tensor in before.items())
+
+
+def test_a_probe_without_augmentation_runs_the_backbone_once_a_scan(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = MinkUNet.forward
+    monkeypatch.setattr(MinkUNet, "forward", lambda self, x: (calls.append(1), real(self, x))[1])
+    run(finetune_job(**PROBE, recipe=Recipe(epochs=7, batch_size=2, lr=1e-2)), weights, tmp_path)
+    assert len(calls) == 3 + 3  # each labelled scan, each validation scan
+
+
+def test_kept_features_give_what_running_the_backbone_in_every_epoch_gives(weights: Path, tmp_path: Path) -> None:
+    # An augmentation without effect keeps nothing.
+    still = PointAugmentation(rotation_deg=0, flip_x=0, flip_y=0)
+    kept = run(finetune_job(**PROBE), weights, tmp_path / "kept")
+    run_each = run(finetune_job(**{**PROBE, "augmentation": still}), weights, tmp_path / "each")
+    kept_head, each_head = (
+        read_tensors(tmp_path / n / "model.safetensors")["task.head.weight"] for n in ("kept", "each")
+    )
+    torch.testing.assert_close(kept_head, each_head, rtol=1e-4, atol=1e-5)
+    assert kept.metrics[0].value == pytest.approx(run_each.metrics[0].value, abs=1)
+
+
+def test_the_stronger_batch_norm_is_the_row_and_both_are_recorded(weights: Path, tmp_path: Path) -> None:
+    both = run(finetune_job(**PROBE, batch_norm=("stored", "recalibrated")), weights, tmp_path / "both")
+    single = {
+        variant: run(finetune_job(**PROBE, batch_norm=(variant,)), weights, tmp_path / variant).metrics[0].value
+        for variant in ("stored", "recalibrated")
+    }
+    assert both.variants == single
+    assert both.metrics[0].value == max(value for value in single.values() if value is not None)
+
+
+def test_labels_of_other_scans_are_not_read(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = invented_index(4)
+    read = []
+    real = type(index).read
+    monkeypatch.setattr(type(index), "read", lambda self, i: (read.append(self.records[i].token), real(self, i))[1])
+    run(finetune_job(), weights, tmp_path, train_index=index, labelled=[1, 3])
+    assert {token for token in read if not token.startswith("scan10")} == {"scan1", "scan3"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"method": "ppkt"}, ConfigError, "another method"),
+        ({"pretrain_dataset": "nuscenes"}, ConfigError, "another data set"),
+        ({"voxels": VoxelGrid(kind="cylindrical")}, WeightsError, "same voxels"),
+        ({"backbone": TINY.model_copy(update={"stem": 4})}, WeightsError, "tensors of MinkUNet"),
+    ],
+)
+def test_weights_that_do_not_belong_to_the_job_are_refused(
+    weights: Path, tmp_path: Path, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(finetune_job(**change), weights, tmp_path)
+    assert not (tmp_path / "scores.json").exists()
+
+
+def test_without_a_labelled_scan_nothing_starts(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a single labelled scan"):
+        run(finetune_job(), weights, tmp_path, labelled=[])
+
+
+def test_the_saved_model_predicts_what_was_scored(weights: Path, tmp_path: Path) -> None:
+    scores = run(finetune_job(), weights, tmp_path)
+    index = invented_index(3, "val", first=100)
+    model, job = load_model(tmp_path / "model.safetensors", index)
+    assert job == finetune_job()
+    assert not model.training
+    with torch.no_grad():
+        for batch in evaluation_loader(job, index, with_labels=True):
+            model.task.update(model(batch), batch)
+    assert model.task.metrics() == scores.metrics
+
+
+def test_a_model_for_other_classes_or_no_model_is_refused(weights: Path, tmp_path: Path) -> None:
+    run(finetune_job(), weights, tmp_path)
+    other = dataclasses.replace(invented_index(1), class_names=(*CLASS_NAMES[:-1], "dragon"))
+    with pytest.raises(WeightsError, match="a model for ignore, ground, thing, unicorn"):
+        load_model(tmp_path / "model.safetensors", other)
+    with pytest.raises(WeightsError, match="no record of its job"):
+        load_model(weights, invented_index(1))

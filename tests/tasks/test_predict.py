@@ -1,0 +1,137 @@
+"""Predictions as files, judged by the official evaluator on the toy city."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from invented import TINY, finetune_job, invented_index
+
+from cmcr.data.index import ScanIndex
+from cmcr.data.nuscenes_index import make_index
+from cmcr.data.voxels import VoxelGrid
+from cmcr.errors import ConfigError, DataError, WeightsError
+from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
+from cmcr.recipe import Recipe
+from cmcr.results.scores import Scores
+from cmcr.tasks.finetune import finetune
+from cmcr.tasks.predict import write_lidarseg_submission
+
+GRID = VoxelGrid(kind="cartesian", size_m=0.5)
+
+
+@pytest.fixture(scope="module")
+def validation(toy_nuscenes: Path) -> ScanIndex:
+    return make_index("toy", toy_nuscenes, "v1.0-mini", "mini_val")
+
+
+@pytest.fixture(scope="module")
+def tuned(toy_nuscenes: Path, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scores]:
+    """A network trained for a few steps, and its scores."""
+    folder = tmp_path_factory.mktemp("tuned")
+    torch.manual_seed(0)
+    record = BackboneRecord(method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee")
+    save_backbone(folder / "backbone.safetensors", make_backbone(TINY), record)
+    train = make_index("toy", toy_nuscenes, "v1.0-mini", "mini_train")
+    scores = finetune(
+        finetune_job(dataset="toy", voxels=GRID, recipe=Recipe(epochs=20, batch_size=2, lr=1e-2)),
+        folder / "backbone.safetensors",
+        train,
+        range(len(train)),
+        validation,
+        folder / "logs",
+        folder / "model.safetensors",
+        folder / "scores.json",
+    )
+    return folder / "model.safetensors", scores
+
+
+@pytest.fixture(scope="module")
+def submission(tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("submission")
+    write_lidarseg_submission(tuned[0], validation, output)
+    return output
+
+
+@pytest.fixture
+def devkit_splits(validation: ScanIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The devkit looks for every scene of mini_val; the tiny city holds some of them."""
+    scenes = sorted({record.scene for record in validation.records})
+    monkeypatch.setattr("nuscenes.eval.lidarseg.utils.create_splits_scenes", lambda verbose: {"mini_val": scenes})  # noqa: ARG005
+
+
+@pytest.mark.usefixtures("devkit_splits")
+def test_the_devkits_evaluator_gives_our_numbers(
+    toy_nuscenes: Path, tuned: tuple[Path, Scores], submission: Path
+) -> None:
+    from nuscenes import NuScenes
+    from nuscenes.eval.lidarseg.evaluate import LidarSegEval
+
+    nusc = NuScenes("v1.0-mini", str(toy_nuscenes), verbose=False)
+    official = LidarSegEval(nusc, str(submission), "mini_val").evaluate()
+    ours = {(row.metric, row.class_name): row.value for row in tuned[1].metrics}
+    assert ours["miou", "all"] == pytest.approx(100 * official["miou"], abs=1e-6)
+    assert ours["fwiou", "all"] == pytest.approx(100 * official["freq_weighted_iou"], abs=1e-6)
+    for name, iou in official["iou_per_class"].items():
+        if name != "ignore":
+            expected = None if np.isnan(iou) else pytest.approx(100 * iou, abs=1e-6)
+            assert ours["iou", name] == expected
+    assert ours["miou", "all"] > 2  # or else this would say little
+
+
+@pytest.mark.usefixtures("devkit_splits")
+def test_the_devkits_validation_accepts_the_folder(toy_nuscenes: Path, submission: Path) -> None:
+    from nuscenes import NuScenes
+    from nuscenes.eval.lidarseg.validate_submission import validate_submission
+
+    validate_submission(NuScenes("v1.0-mini", str(toy_nuscenes), verbose=False), str(submission), "mini_val")
+
+
+def test_one_file_a_scan_one_class_a_point_and_nothing_else(submission: Path, validation: ScanIndex) -> None:
+    expected = {f"lidarseg/mini_val/{record.token}_lidarseg.bin" for record in validation.records}
+    assert {str(p.relative_to(submission)) for p in submission.rglob("*") if p.is_file()} == expected | {
+        "mini_val/submission.json"
+    }
+    for number, record in enumerate(validation.records):
+        classes = np.fromfile(submission / "lidarseg" / "mini_val" / f"{record.token}_lidarseg.bin", dtype=np.uint8)
+        assert len(classes) == len(validation.read(number).points)
+        assert classes.min() >= 1
+        assert classes.max() <= 16
+    assert json.loads((submission / "mini_val" / "submission.json").read_text())["meta"]["use_lidar"] is True
+
+
+def test_a_split_without_labels_can_be_predicted(
+    tuned: tuple[Path, Scores], submission: Path, validation: ScanIndex, tmp_path: Path
+) -> None:
+    blind = tuple(
+        dataclasses.replace(record, labels=None, labels_bytes=None, panoptic=None, panoptic_bytes=None)
+        for record in validation.records
+    )
+    write_lidarseg_submission(tuned[0], dataclasses.replace(validation, records=blind, checksum=""), tmp_path)
+    for path in submission.rglob("*.bin"):
+        assert (tmp_path / path.relative_to(submission)).read_bytes() == path.read_bytes()
+
+
+def test_an_interrupted_export_has_no_submission_file(
+    tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path: Path
+) -> None:
+    lost = dataclasses.replace(validation.records[-1], lidar="samples/LIDAR_TOP/lost.bin")
+    index = dataclasses.replace(validation, records=(*validation.records[:-1], lost), checksum="")
+    with pytest.raises(DataError, match=r"lost\.bin"):
+        write_lidarseg_submission(tuned[0], index, tmp_path)
+    assert not list(tmp_path.rglob("submission.json"))
+    assert len(list(tmp_path.rglob("*_lidarseg.bin"))) == len(validation) - 1
+
+
+def test_what_does_not_fit_is_refused(tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="a model for"):
+        write_lidarseg_submission(tuned[0], invented_index(1), tmp_path)
+    with pytest.raises(ConfigError, match="nuScenes"):
+        write_lidarseg_submission(tuned[0], dataclasses.replace(validation, reader="kitti"), tmp_path)
+    with pytest.raises(WeightsError, match="no such weight file"):
+        write_lidarseg_submission(tmp_path / "none.safetensors", validation, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cmcr.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: cmcr {command}" in capsys.readouterr().out
+
+
+def test_what_the_user_can_mend_is_one_message_without_a_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["subset", "--index", str(tmp_path / "no.jsonl"), "--percent", "10", "--rule", "scan", "--output", "x"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"cmcr subset: {tmp_path / 'no.jsonl'}")
+    assert "Traceback" not in error
+
+
+def test_show_says_how_to_make_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(tmp_path)]) == 1
+    assert "no tables here" in capsys.readouterr().err
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "segmentation.md").write_text("a table")
+    (tmp_path / "tables" / "segmentation_per_class.md").write_text("a longer one")
+    assert main(["show", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "a table" in printed
+    assert "a longer one" not in printed
+    assert str(tmp_path / "tables") in printed
+
+
+def test_methods_lists_the_broken_beside_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.py").write_text("class A(B):\n    pass\n")
+    assert main(["methods", "--plugin-dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "ppkt" in printed
+    assert f"{tmp_path / 'broken.py'}:1" in printed

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cmcr.config import Config, parse_config
+from cmcr.errors import ConfigError
+from cmcr.plan import Plan
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def toy() -> dict[str, Any]:
+    return read(next(path for path in CONFIGS if path.name == "toy.yaml"))
+
+
+def changed(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    values = copy.deepcopy(values)
+    *groups, last = key.split(".")
+    group = values
+    for name in groups:
+        group = group[name]
+    if value is None:
+        del group[last]
+    else:
+        group[last] = value
+    return values
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_file_is_a_plan(path: Path) -> None:
+    plan = Plan.of(parse_config(read(path), path.name), path.name)
+    assert plan.config.run_name == path.stem
+    assert list(plan.labels) == list(plan.config.methods)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sedes", [0], "sedes: unknown key; did you mean 'seeds'?"),
+        ("seeds", None, "seeds: missing key"),
+        ("pretrain.recipe.lerning_rate", 1, "pretrain.recipe.lerning_rate: unknown key"),
+        ("pretrain.recipe.epoch", 1, "pretrain.recipe.epoch: unknown key; did you mean 'epochs'?"),
+        ("pretrain.recipe.lr", "fast", "pretrain.recipe.lr: .*, found 'fast'"),
+        ("teacher.out_channel", 3, "teacher.out_channel: unknown key; did you mean 'out_channels'?"),
+        ("teacher.kind", "vgg", "teacher: .*'small', 'resnet50', 'dinov2'"),
+        ("tasks.segmentation.toy_nuscenes.finetune.label_percent", [1], "did you mean 'label_percents'?"),
+        ("tasks.segmentation.toy_nuscenes.finetune.label_percents", [0], "greater than 0, found 0"),
+        ("tasks.detektion", {}, "tasks.detektion: unknown key"),
+        ("datasets.toy_nuscenes.toy.keyframe", 3, "did you mean 'keyframes'?"),
+        ("datasets.toy_nuscenes.root", "/data", "either root .* or toy"),
+        ("pretrain.dataset", "kitti", "pretrain.dataset names the data set 'kitti'; datasets has toy_nuscenes"),
+        ("pretrain.images.crop", {}, "cache_image_features: true needs images.crop: null"),
+        ("run_name", "../up", "run_name"),
+        ("methods", {}, "methods"),
+    ],
+)
+def test_a_mistake_names_key_remedy_and_file(toy: dict[str, Any], key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)my.yaml: 1 problem.*{message}"):
+        parse_config(changed(toy, key, value), "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("methods.ppkt.options", {"temprature": 1}, "methods.ppkt.options: .*did you mean 'temperature'?"),
+        ("methods.ppkt.recipe", {"epoch": 1}, "methods.ppkt.recipe: .*did you mean 'epochs'?"),
+        (
+            "tasks.segmentation.toy_nuscenes.finetune.recipe_by_percent",
+            {10: {"batchsize": 1}},
+            "tasks.segmentation.toy_nuscenes, a recipe at 10 %: .*did you mean 'batch_size'?",
+        ),
+    ],
+)
+def test_what_the_plan_finds_names_its_place_too(toy: dict[str, Any], key: str, value: Any, message: str) -> None:
+    config = parse_config(changed(toy, key, value), "my.yaml")
+    with pytest.raises(ConfigError, match=f"(?s)my.yaml: {message}"):
+        Plan.of(config, "my.yaml")
+
+
+def test_recipes_are_merged_from_general_to_special(toy: dict[str, Any]) -> None:
+    finetune = "tasks.segmentation.toy_nuscenes.finetune"
+    values = changed(toy, f"{finetune}.recipe_by_percent", {1: {"epochs": 77, "lr": 0.5}})
+    values = changed(values, f"{finetune}.recipe_without_pretraining", {"lr": 0.05})
+    values = changed(values, f"{finetune}.batch_norm_momentum", 0.02)
+    values = changed(values, "methods.ppkt.recipe", {"epochs": 9})
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    jobs = {(run.method, run.protocol, run.percent): plan.finetune_job(run) for run in plan.runs() if run.seed == 0}
+    assert (jobs["ppkt", "finetune", 1].recipe.epochs, jobs["ppkt", "finetune", 1].recipe.lr) == (77, 0.5)
+    assert (jobs["scratch", "finetune", 1].recipe.epochs, jobs["scratch", "finetune", 1].recipe.lr) == (77, 0.05)
+    assert jobs["ppkt", "finetune", 100].recipe.epochs != 77
+    assert jobs["ppkt", "finetune", 100].backbone.batch_norm_momentum == 0.02
+    assert jobs["ppkt", "linear_probe", 100].backbone.batch_norm_momentum == 0.05
+    assert jobs["scratch", "finetune", 1].pretrain_dataset == "none"
+    assert jobs["scratch", "linear_probe", 100].batch_norm == ("stored", "recalibrated")
+    assert plan.pretrain_job("ppkt", 0).recipe.epochs == 9
+    assert plan.pretrain_job("shuffled_pairs", 0).recipe.epochs != 9
+
+
+def test_two_rows_may_share_a_plugin(toy: dict[str, Any]) -> None:
+    values = changed(
+        toy, "methods.ppkt_warm", {"plugin": "ppkt", "label": "PPKT, warm", "options": {"temperature": 1.0}}
+    )
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    assert plan.labels["ppkt_warm"] == "PPKT, warm"
+    assert plan.pretrain_job("ppkt_warm", 0).options["temperature"] == 1.0
+    assert plan.pretrain_job("ppkt", 0).options["temperature"] == 0.07
+
+
+def test_a_config_is_the_same_after_a_round_trip(toy: dict[str, Any]) -> None:
+    config = parse_config(toy, "toy.yaml")
+    assert Config.model_validate_json(config.model_dump_json()) == config

@@ -1,0 +1,122 @@
+"""Runs of the real workflow, as small as they can be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Two methods and two shares: every rule of the workflow once or twice.
+TINY: dict[str, Any] = {
+    "run_name": "tiny",
+    "seeds": [0],
+    "datasets": {
+        "toy_nuscenes": {
+            "toy": {
+                "train_scenes": 1,
+                "validation_scenes": 1,
+                "keyframes": 4,
+                "image_size": [48, 80],
+                "azimuth_steps": 90,
+            },
+            "version": "v1.0-mini",
+            "splits": {"train": "mini_train", "validation": "mini_val"},
+        }
+    },
+    "methods": {"scratch": {}, "ppkt": {"options": {"num_pairs": 64}}},
+    "backbone": {"stem": 4, "planes": [4, 4, 4, 4, 4, 4, 4, 4], "blocks": [1, 1, 1, 1, 1, 1, 1, 1]},
+    "voxels": {"kind": "cartesian", "size_m": 0.5},
+    "teacher": {"kind": "small", "hidden_sizes": [8, 8], "out_channels": 8},
+    "teacher_recipe": {"steps": 3, "images_per_step": 2},
+    "pretrain": {
+        "dataset": "toy_nuscenes",
+        "images": {"size": [48, 80]},
+        "cache_image_features": True,
+        "recipe": {"epochs": 4, "batch_size": 2},
+    },
+    "tasks": {
+        "segmentation": {
+            "toy_nuscenes": {
+                "linear_probe": {"recipe": {"epochs": 2, "batch_size": 2}},
+                "finetune": {
+                    "label_percents": [50],
+                    "subset_rule": "scan",
+                    "recipe": {"epochs": 4, "batch_size": 1},
+                },
+            }
+        }
+    },
+}
+
+
+@dataclass
+class Workflow:
+    """The workflow in a folder of its own."""
+
+    folder: Path
+
+    def configure(self, config: dict[str, Any]) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores)]
+        return [*start, "--configfile", "config.yaml", *arguments]
+
+    def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            self.command(*arguments, cores=cores),
+            cwd=self.folder,
+            env={**os.environ, "PATH": path},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, cores: int = 2, fails: bool = False) -> str:
+        process = self.start(*arguments, cores=cores)
+        output, _ = process.communicate()
+        assert (process.returncode != 0) is fails, output[-4000:]
+        return output
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """SIGKILL to Snakemake and all its jobs: nobody gets to tidy up."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    def outcome(self) -> dict[str, bytes]:
+        """Scores and tables of the run, by path."""
+        results = self.folder / "results" / "tiny"
+        return {
+            path.relative_to(results).as_posix(): path.read_bytes()
+            for path in [results / "scores.tsv", *sorted((results / "tables").iterdir())]
+        }
+
+    def temporary_files(self) -> list[str]:
+        return [path.name for path in self.folder.rglob("*.part*")]
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    made = Workflow(tmp_path)
+    made.configure(TINY)
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A run that nothing disturbed; tests that change it copy it first."""
+    made = Workflow(tmp_path_factory.mktemp("finished"))
+    made.configure(TINY)
+    made.run("all_tables", "all_figures")
+    return made

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import ROOT, TINY, Workflow
+
+
+@pytest.fixture
+def copied(finished: Workflow, tmp_path: Path) -> Workflow:
+    """A finished run that may be changed."""
+    shutil.copytree(finished.folder, tmp_path / "run", symlinks=True)
+    return Workflow(tmp_path / "run")
+
+
+def with_change(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    config = copy.deepcopy(TINY)
+    change(config)
+    return config
+
+
+def planned(output: str) -> list[str]:
+    """The messages of the jobs that a dry run lists."""
+    return [line.split(": ", 1)[1] for line in output.splitlines() if line.startswith("Job ")]
+
+
+def test_a_dry_run_reads_like_a_plan(workflow: Workflow) -> None:
+    output = workflow.run("-n")
+    jobs = planned(output)
+    assert "Pre-train the small image teacher without labels" in jobs
+    assert "Pre-train ppkt, seed 0" in jobs
+    assert "segmentation on toy_nuscenes: ppkt, linear_probe with 100 % of the labels, seed 0" in jobs
+    assert "cmcr " not in output  # no shell commands
+    assert not (workflow.folder / "results").exists()
+
+
+def test_a_mistyped_key_stops_before_anything_runs(workflow: Workflow) -> None:
+    workflow.configure({**TINY, "sedes": [1]})
+    output = workflow.run("-n", fails=True)
+    assert "config.yaml: 1 problem(s) in the config" in output
+    assert "sedes: unknown key; did you mean 'seeds'?" in output
+    assert "Traceback" not in output
+
+
+def test_a_config_file_replaces_the_default_and_single_values_are_merged(workflow: Workflow) -> None:
+    # With Snakemake's own merging the default's methods would be run as well.
+    output = workflow.run("-n", "--config", "seeds=[7]")
+    assert "Pre-train ppkt, seed 7" in planned(output)
+    assert not any("shuffled_pairs" in job for job in planned(output))
+
+
+@pytest.mark.slow
+def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -> None:
+    results = finished.folder / "results" / "tiny"
+    assert {path.name for path in (results / "tables").iterdir()} == {
+        f"segmentation{kind}.{suffix}" for kind in ("", "_per_class") for suffix in ("csv", "md", "tex")
+    }
+    assert (results / "figures" / "features_toy_nuscenes_ppkt.png").stat().st_size > 10_000
+    assert "toy" in (results / "tables" / "segmentation.md").read_text()
+    assert finished.temporary_files() == []
+    assert "Nothing to be done" in finished.run("all_tables", "all_figures")
+
+
+@pytest.mark.slow
+def test_one_core_and_another_folder_give_the_same_bytes(finished: Workflow, workflow: Workflow) -> None:
+    workflow.run("all_tables", cores=1)
+    assert workflow.outcome() == finished.outcome()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "log"),
+    [
+        ("the toy city", "logs/data/toy_nuscenes/scene-0061.log"),
+        ("pre-training", "pretrain/toy_nuscenes/ppkt/seed0/metrics.csv"),
+        ("fine-tuning", "finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0/stored/metrics.csv"),
+    ],
+)
+def test_killed_in_the_middle_the_same_command_ends_alike(
+    finished: Workflow, workflow: Workflow, what: str, log: str
+) -> None:
+    # As soon as the file appears, the job behind it is under way.
+    process = workflow.start("all_tables")
+    deadline = time.monotonic() + 300
+    while not (workflow.folder / "results" / "tiny" / log).exists():
+        assert process.poll() is None, f"the run ended before {what} was seen"
+        assert time.monotonic() < deadline, f"{what} never began"
+        time.sleep(0.05)
+    workflow.kill(process)
+    workflow.run("all_tables")
+    assert workflow.outcome() == finished.outcome()
+
+
+@pytest.mark.slow
+def test_a_change_of_the_config_re_runs_what_depends_on_it_alone(copied: Workflow) -> None:
+    copied.configure(with_change(lambda config: config["methods"]["ppkt"].update(options={"num_pairs": 32})))
+    jobs = planned(copied.run("-n", "all_tables"))
+    assert any("Pre-train ppkt" in job for job in jobs)
+    assert any("ppkt, linear_probe" in job for job in jobs)
+    assert not any("scratch" in job or "toy city" in job or "teacher" in job for job in jobs)
+
+    probe = ("tasks", "segmentation", "toy_nuscenes", "linear_probe", "recipe")
+
+    def more_epochs(config: dict[str, Any]) -> None:
+        group = config
+        for name in probe:
+            group = group[name]
+        group["epochs"] = 3
+
+    copied.configure(with_change(more_epochs))
+    jobs = planned(copied.run("-n", "all_tables"))
+    assert sum("linear_probe" in job for job in jobs) == 2
+    assert not any("Pre-train" in job or ", finetune" in job for job in jobs)
+
+
+@pytest.mark.slow
+def test_a_failed_job_shows_its_error_and_leaves_nothing_half_made(copied: Workflow) -> None:
+    sweep = next((copied.folder / "results/tiny/data/toy_nuscenes/samples/LIDAR_TOP").iterdir())
+    sweep.write_bytes(sweep.read_bytes()[:-7])
+    # The data changed behind the index; whatever reads the sweep again has to say so.
+    copied.configure(with_change(lambda config: config["pretrain"]["recipe"].update(epochs=3)))
+    output = copied.run("all_tables", fails=True)
+    assert str(sweep.relative_to(copied.folder)) in output
+    assert "expected: a sweep of" in output
+    assert "Traceback" not in output
+    assert copied.temporary_files() == []
+
+
+def test_the_documents_printed_from_the_code_are_up_to_date(tmp_path: Path) -> None:
+    from cmcr.cli import main
+
+    pages = {"--reference": ROOT / "config" / "README.md", "--schema": ROOT / "workflow/schemas/config.schema.json"}
+    arguments = [text for flag, page in pages.items() for text in (flag, str(tmp_path / page.name))]
+    assert main(["config-docs", *arguments]) == 0
+    for page in pages.values():
+        assert (tmp_path / page.name).read_text() == page.read_text(), "run `make docs`"
+
+
+def test_every_config_file_names_the_schema_keys(tmp_path: Path) -> None:
+    import jsonschema
+
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.json").read_text())
+    for path in sorted((ROOT / "config").glob("*.yaml")):
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)

@@ -1,0 +1,85 @@
+"""The checked config, and the names of files; every other rule file uses these."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from cmcr.config import parse_config
+from cmcr.errors import CMCRError
+from cmcr.plan import NO_DATASET, Plan, Run
+from cmcr.sources import ROOT as CODE_ROOT
+from cmcr.sources import code_digest
+
+source_of_config = ", ".join(map(str, workflow.configfiles)) or "the command line"
+try:
+    plan = Plan.of(parse_config(config, source_of_config), source_of_config)
+except CMCRError as error:
+    raise WorkflowError(str(error))
+cfg = plan.config
+results = f"results/{cfg.run_name}"
+runs = list(plan.runs())
+tasks = sorted({run.task for run in runs})
+
+
+wildcard_constraints:
+    dataset="|".join([*cfg.datasets, NO_DATASET]),
+    method="|".join(cfg.methods),
+    task="|".join(tasks) or "none",
+    protocol="linear_probe|finetune",
+    percent=r"[0-9.e-]+",
+    seed=r"\d+",
+    split="train|validation",
+    scene=r"scene-\d+",
+
+
+def get_code(command, *others):
+    """Digest of the code behind a command: as a parameter of its rule it re-runs the rule when the code changes."""
+    return code_digest(CODE_ROOT / "cmcr" / "commands" / f"{command.replace('-', '_')}.py", *others)
+
+
+def get_reader(dataset):
+    """The module that reads a data set's scans; it is imported by its name, so its users name it to `get_code`."""
+    return CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[dataset].format}.py"
+
+
+def flags(**values):
+    """Command-line flags for the values that are not empty."""
+    pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value]
+    return " ".join(f"{name} {shlex.quote(value)}" for name, value in pairs)
+
+
+def get_root(dataset):
+    """Folder of a data set; the toy city's lies among the results."""
+    options = cfg.datasets[dataset]
+    return f"{results}/data/{dataset}" if options.toy else str(options.root)
+
+
+def get_index(dataset, split):
+    return f"{results}/index/{dataset}/{split}.jsonl"
+
+
+def get_backbone(pretrain_dataset, method, seed):
+    return f"{results}/pretrain/{pretrain_dataset}/{method}/seed{seed}/backbone.safetensors"
+
+
+def get_scores(run):
+    where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
+    return f"{results}/finetune/{where}/seed{run.seed}/scores.json"
+
+
+def get_tables():
+    names = [name for task in tasks for name in (task, f"{task}_per_class")]
+    return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
+
+
+def get_figures():
+    compared = sorted({(run.task, run.dataset) for run in runs})
+    names = [f"{task}_{dataset}_{kind}" for task, dataset in compared for kind in ("label_efficiency", "per_class")]
+    drawn = [f"features_{cfg.pretrain.dataset}_{method}" for method in cfg.methods if plan.classes[method].pretrains]
+    return [
+        *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
+        *expand(f"{results}/figures/{{name}}.png", name=drawn),
+    ]

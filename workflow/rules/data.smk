@@ -1,0 +1,90 @@
+"""From raw data, or from nothing, to indexed splits and label subsets."""
+
+from cmcr.data.nuscenes_tables import LABEL_TABLES, TABLES
+
+
+rule make_toy_scene:
+    output:
+        f"{results}/data/{{dataset}}/parts/{{scene}}.json",
+    log:
+        f"{results}/logs/data/{{dataset}}/{{scene}}.log",
+    params:
+        options=lambda wildcards: cfg.datasets[wildcards.dataset].toy.model_dump_json(),
+        root=lambda wildcards: get_root(wildcards.dataset),
+        code=get_code("make-toy-scene"),
+    message:
+        "Render {wildcards.scene} of the toy city"
+    shell:
+        "cmcr make-toy-scene --options {params.options:q} --scene {wildcards.scene} --root {params.root:q}"
+        " --part {output} > {log} 2>&1"
+
+
+rule make_toy_tables:
+    input:
+        lambda wildcards: expand(
+            f"{results}/data/{{dataset}}/parts/{{scene}}.json",
+            dataset=wildcards.dataset,
+            scene=cfg.datasets[wildcards.dataset].toy.scene_names,
+        ),
+    output:
+        expand(
+            f"{results}/data/{{{{dataset}}}}/v1.0-mini/{{table}}.json",
+            table=[*TABLES, *LABEL_TABLES],
+        ),
+    log:
+        f"{results}/logs/data/{{dataset}}/tables.log",
+    params:
+        root=lambda wildcards: get_root(wildcards.dataset),
+        code=get_code("make-toy-tables"),
+    message:
+        "Put the toy city's scenes together as a nuScenes folder"
+    shell:
+        "cmcr make-toy-tables --root {params.root:q} {input} > {log} 2>&1"
+
+
+def get_raw_tables(wildcards):
+    """What an index is made from: a table that changes whenever the data do. A folder that is not there is the command's to explain."""
+    options = cfg.datasets[wildcards.dataset]
+    table = f"{get_root(wildcards.dataset)}/{options.version}/sample_data.json"
+    return [table] if options.toy or os.path.exists(table) else []
+
+
+rule index_split:
+    input:
+        get_raw_tables,
+    output:
+        f"{results}/index/{{dataset}}/{{split}}.jsonl",
+    log:
+        f"{results}/logs/index/{{dataset}}/{{split}}.log",
+    params:
+        options=lambda wildcards: flags(
+            dataset=wildcards.dataset,
+            format=cfg.datasets[wildcards.dataset].format,
+            root=get_root(wildcards.dataset),
+            version=cfg.datasets[wildcards.dataset].version,
+            split=getattr(cfg.datasets[wildcards.dataset].splits, wildcards.split),
+        ),
+        code=lambda wildcards: get_code(
+            "index", CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[wildcards.dataset].format}_index.py"
+        ),
+    message:
+        "List the {wildcards.split} scans of {wildcards.dataset} and check their files"
+    shell:
+        "cmcr index {params.options} --output {output} > {log} 2>&1"
+
+
+rule make_subset:
+    input:
+        lambda wildcards: get_index(wildcards.dataset, "train"),
+    output:
+        f"{results}/subsets/{{dataset}}/{{counted}}_{{percent}}pct.txt",
+    log:
+        f"{results}/logs/subsets/{{dataset}}/{{counted}}_{{percent}}pct.log",
+    params:
+        code=get_code("subset"),
+    message:
+        "Choose {wildcards.percent} % of the labels of {wildcards.dataset}, by {wildcards.counted}"
+    wildcard_constraints:
+        counted="scene|scan",
+    shell:
+        "cmcr subset --index {input} --percent {wildcards.percent} --rule {wildcards.counted} --output {output} > {log} 2>&1"

@@ -1,0 +1,89 @@
+"""The image teacher, and every method's pre-trained backbone."""
+
+teacher_weights = f"{results}/teacher/encoder.safetensors" if cfg.teacher.kind == "small" else []
+feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
+
+
+rule train_teacher:
+    input:
+        get_index(cfg.pretrain.dataset, "train"),
+    output:
+        f"{results}/teacher/encoder.safetensors",
+    log:
+        f"{results}/logs/teacher/train.log",
+    threads: cfg.compute.threads
+    params:
+        options=cfg.teacher.model_dump_json(),
+        recipe=cfg.teacher_recipe.model_dump_json(),
+        images=cfg.pretrain.images.model_dump_json(),
+        compute=cfg.compute.model_dump_json(),
+        code=get_code("train-teacher", get_reader(cfg.pretrain.dataset)),
+    message:
+        "Pre-train the small image teacher without labels"
+    shell:
+        "cmcr train-teacher --options {params.options:q} --recipe {params.recipe:q} --images {params.images:q}"
+        " --index {input} --compute {params.compute:q} --output {output} > {log} 2>&1"
+
+
+rule encode_images:
+    input:
+        index=get_index(cfg.pretrain.dataset, "train"),
+        weights=teacher_weights,
+    output:
+        f"{results}/teacher/features.npy",
+    log:
+        f"{results}/logs/teacher/encode.log",
+    threads: cfg.compute.threads
+    params:
+        options=flags(
+            teacher=cfg.teacher.model_dump_json(),
+            weights=teacher_weights,
+            images=cfg.pretrain.images.model_dump_json(),
+        ),
+        compute=cfg.compute.model_dump_json(),
+        code=get_code("encode-images", get_reader(cfg.pretrain.dataset)),
+    message:
+        "Run the image teacher once over all training images"
+    shell:
+        "cmcr encode-images {params.options} --compute {params.compute:q} --index {input.index} --output {output} > {log} 2>&1"
+
+
+def get_pretrain_inputs(wildcards):
+    """A method without training reads nothing, one without images no teacher."""
+    method = plan.classes[wildcards.method]
+    if not method.pretrains:
+        return {}
+    index = {"index": get_index(wildcards.dataset, "train")}
+    return {**index, "teacher_weights": teacher_weights, "feature_bank": feature_bank} if method.needs_images else index
+
+
+def get_pretrain_flags(wildcards, input):
+    teacher = cfg.teacher.model_dump_json() if "feature_bank" in input.keys() else None
+    return flags(teacher=teacher, **dict(input.items()))
+
+
+rule pretrain:
+    input:
+        unpack(get_pretrain_inputs),
+    output:
+        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/backbone.safetensors",
+    log:
+        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
+    benchmark:
+        f"{results}/benchmarks/pretrain/{{dataset}}/{{method}}/seed{{seed}}.tsv"
+    threads: cfg.compute.threads
+    resources:
+        gpu=1 if cfg.compute.device == "cuda" else 0,
+    params:
+        job=lambda wildcards: plan.pretrain_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
+        plugin=lambda wildcards: os.path.relpath(plan.plugins[wildcards.method]),
+        inputs=get_pretrain_flags,
+        folder=subpath(output[0], parent=True),
+        code=lambda wildcards: get_code(
+            "pretrain", plan.plugins[wildcards.method], get_reader(cfg.pretrain.dataset)
+        ),
+    message:
+        "Pre-train {wildcards.method}, seed {wildcards.seed}"
+    shell:
+        "cmcr pretrain --job {params.job:q} --plugin {params.plugin:q} {params.inputs}"
+        " --folder {params.folder} --output {output} > {log} 2>&1"

@@ -1,0 +1,5 @@
+"""Gather scores files; a script and not a shell command, because the list of inputs may be longer than a command may be."""
+
+from cmcr.results.collect import collect_scores, write_scores_table
+
+write_scores_table(snakemake.output[0], collect_scores(snakemake.input))  # noqa: F821 (given by Snakemake)
