@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,14 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         raise WeightsError(
-            f"{path}: refused, because reading it would run code from the file\n  way out:  save plain tensors "
-            f"(a state_dict) with the code that made it\n  reason:   {str(error).splitlines()[0]}"
+            f"{path}: refused: it holds something else than tensors, and reading that would run code from the file\n"
+            f"  found:    {reason.splitlines()[0]}\n"
+            "  way out:  save plain tensors (a state_dict) with the code that made it"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: damaged or truncated weight file: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damaged bytes make torch raise nearly anything, down to a KeyError
+        raise _damaged(path, error) from error
     return _tensors_in(content, path)
 
 
@@ -70,7 +71,12 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged or truncated weight file: {str(error).splitlines()[0]}") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return WeightsError(f"{path}: damaged or truncated weight file, or none at all: {reason}")
 
 
 def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:

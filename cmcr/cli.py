@@ -1,4 +1,4 @@
-"""The command line: ``cmcr <command>``. Each command is a module of `cmcr.commands`, imported only when it is called."""
+"""The command line: ``cmcr <command>``. Each command is a module of `cmcr.commands`, imported when it is called."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ class MethodOptions(Options):
     """Id of the method's plug-in file; null takes the row's own id. Two rows may share a plug-in."""
     label: str | None = None
     """Name in tables and figures; null takes the plug-in's."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """The method's own options where they differ from its defaults."""
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default={})
     """Fields of the pre-training recipe that this method replaces."""
 
 
@@ -113,9 +113,9 @@ class FinetuneOptions(Options):
     """What is counted off: every k-th ``scene`` (the nuScenes recipes) or every k-th ``scan``."""
     recipe: Recipe
     """Optimiser, schedule and length."""
-    recipe_by_percent: dict[Percent, dict[str, Any]] = {}
+    recipe_by_percent: dict[Percent, dict[str, Any]] = Field(default={})
     """Fields of the recipe that a share replaces, for example ``{1: {epochs: 100}}``."""
-    recipe_without_pretraining: dict[str, Any] = {}
+    recipe_without_pretraining: dict[str, Any] = Field(default={})
     """Fields of the recipe that methods without pre-training replace, after those of the share."""
     augmentation: PointAugmentation = PointAugmentation()
     """Of the points."""
@@ -135,7 +135,7 @@ class TaskOptions(Options):
 class Tasks(Options):
     """Tasks, each with its data sets."""
 
-    segmentation: dict[Id, TaskOptions] = {}
+    segmentation: dict[Id, TaskOptions] = Field(default={})
     """Semantic segmentation, by data set."""
 
     def items(self) -> list[tuple[str, str, TaskOptions]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cmcr.errors import CMCRError
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -56,12 +57,10 @@ def sha256_of_json(value: Any) -> str:
 
 @contextmanager
 def exclusive(folder: Path | str) -> Iterator[None]:
-    """Hold ``folder`` for this process: a second one that asks for it is refused.
+    """Hold ``folder`` for this process; wait where another process holds it.
 
-    The operating system lets go of the lock when its holder ends, however it ends, so none can be left behind.
-
-    Raises:
-        CMCRError: another living process holds the folder.
+    A workflow that was killed may leave jobs behind that still run. Whoever takes their work up again has to let them
+    come to their end first. The operating system lets go of the lock when its holder ends, however it ends.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,5 +68,6 @@ def exclusive(folder: Path | str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CMCRError(f"{folder}: another process is working here\n  way out:  wait for it, or stop it") from None
+            logger.info("waiting for another process that is at work in %s", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

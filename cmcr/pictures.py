@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ _NIGHT = "#0D1117"
 _NEAREST, _FARTHEST, _REACH = 3.0, 60.0, 45.0
 #: Of a colour channel of a feature, so that it stands out against the night.
 _DARKEST = 0.15
+#: Near is red and far is blue; the dark ends of the map would be lost on a photograph.
+_DEPTHS = ListedColormap(colormaps["turbo"](np.linspace(0.92, 0.08, 256)), name="depths")
 #: In inches: width of an image, the gaps between images and between blocks, margins, and the head with its title.
 _IMAGE, _GAP, _BLOCK, _MARGIN, _HEAD = 3.0, 0.05, 0.2, 0.3, 0.85
 _DPI = 100
@@ -111,7 +114,7 @@ def draw_features(
     blocks = -(-len(order) // _COLUMNS)
     columns = min(len(order), _COLUMNS)
     height = _IMAGE * max(camera.size[0] / camera.size[1] for camera in scan.cameras)
-    left = columns * (_IMAGE + _GAP) - _GAP
+    start, left = 2 * _MARGIN, columns * (_IMAGE + _GAP) - _GAP
     tall = blocks * (2 * height + _GAP) + (blocks - 1) * _BLOCK
     side = max(tall, 5.0)
     size = (3 * _MARGIN + left + _BLOCK + side, _HEAD + side + _MARGIN)
@@ -119,35 +122,28 @@ def draw_features(
         figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
 
         def place(x: float, y: float, width: float, high: float) -> Axes:
-            """Add axes at inches from the left and from the top."""
+            """Add axes, in inches from the left and from the top."""
             return figure.add_axes((x / size[0], 1 - (y + high) / size[1], width / size[0], high / size[1]))
 
+        def write(x: float, y: float, text: str, **look: Any) -> None:
+            """Add text, likewise."""
+            figure.text(x / size[0], 1 - y / size[1], text, va="center", **look)
+
         for number, camera in enumerate(order):
-            row, column = divmod(number, _COLUMNS)
-            x, y = 2 * _MARGIN + column * (_IMAGE + _GAP), _HEAD + row * (2 * height + _GAP + _BLOCK)
-            _draw_camera(
-                place(x, y, _IMAGE, height), place(x, y + height + _GAP, _IMAGE, height), scan, pairs, camera, colour_P3
-            )
+            row, column = divmod(number, columns)
+            x, y = start + column * (_IMAGE + _GAP), _HEAD + row * (2 * height + _GAP + _BLOCK)
+            below = y + height + _GAP
+            upper, lower = (place(x, top, _IMAGE, height) for top in (y, below))
+            _draw_camera(upper, lower, scan, pairs, camera, colour_P3)
             if column == 0:
-                for what, middle in (("depth", y + height / 2), ("features", y + _GAP + 1.5 * height)):
-                    figure.text(
-                        1.5 * _MARGIN / size[0], 1 - middle / size[1], what, rotation=90, ha="center", va="center"
-                    )
-        _draw_from_above(place(2 * _MARGIN + left + _BLOCK, _HEAD, side, side), scan, colour_P3)
-        _draw_scale(place(2 * _MARGIN + left - 2.4, 0.56, 2.4, 0.09))
-        figure.text(2 * _MARGIN / size[0], 1 - 0.34 / size[1], title, fontsize=14, fontweight="bold", va="center")
-        figure.text(
-            2 * _MARGIN / size[0],
-            1 - 0.62 / size[1],
-            f"{len(pairs):,} pairs of point and pixel",
-            va="center",
-        )
-        figure.text(
-            (2 * _MARGIN + left + _BLOCK) / size[0],
-            1 - 0.62 / size[1],
-            f"{len(scan.points):,} points; colour: first three principal components of the {coloured_by}",
-            va="center",
-        )
+                write(start - _MARGIN / 2, y + height / 2, "depth", rotation=90, ha="center")
+                write(start - _MARGIN / 2, below + height / 2, "features", rotation=90, ha="center")
+        _draw_from_above(place(start + left + _BLOCK, _HEAD, side, side), scan, colour_P3)
+        _draw_scale(place(start + left - 2.4, 0.56, 2.4, 0.09))
+        write(start, 0.34, title, fontsize=14, fontweight="bold")
+        write(start, 0.62, f"{len(pairs):,} pairs of point and pixel")
+        what = f"first three principal components of the {coloured_by}"
+        write(start + left + _BLOCK, 0.62, f"{len(scan.points):,} points; colour: {what}")
     return figure
 
 
@@ -168,23 +164,28 @@ def _draw_camera(
     width = round(_IMAGE * _DPI)
     shown = (round(width * camera.size[0] / camera.size[1]), width)
     grey = read_resized(camera, shown).astype(np.float64) @ (0.299, 0.587, 0.114)
-    near = colormaps["turbo_r"](LogNorm(_NEAREST, _FARTHEST, clip=True)(depth))[:, :3]
+    near = _DEPTHS(LogNorm(_NEAREST, _FARTHEST, clip=True)(depth))[:, :3]
     for axes, colours, light in ((depth_axes, near, 0.75), (feature_axes, colour_P3[mine.point], 0.45)):
         axes.imshow(
             grey * light, cmap="gray", vmin=0, vmax=255, extent=(0, camera.size[1], camera.size[0], 0), aspect="auto"
         )
-        axes.scatter(mine.column + 0.5, mine.row + 0.5, s=2.2, c=colours, linewidths=0)
+        axes.scatter(mine.column + 0.5, mine.row + 0.5, s=_dot(len(mine)), c=colours, linewidths=0)
         axes.set(xlim=(0, camera.size[1]), ylim=(camera.size[0], 0))
         axes.set_axis_off()
     name = camera.name.removeprefix("CAM_").replace("_", " ").lower()
     depth_axes.text(0.02, 0.95, name, transform=depth_axes.transAxes, va="top", color="white", fontweight="bold")
 
 
+def _dot(points: float) -> float:
+    """Return the area of a point's mark in square points, where so many lie on an image: 2.2 for nuScenes' 3,700."""
+    return float(np.clip(2.2 * np.sqrt(3700 / max(points, 1)), 2.0, 5.0))
+
+
 def _draw_from_above(axes: Axes, scan: Scan, colour_P3: NDArray[np.float64]) -> None:
     """The scan in the x-y plane of the LiDAR frame, low points first, with a bar of ten metres."""
     order = np.argsort(scan.points[:, 2], kind="stable")
     axes.set_facecolor(_NIGHT)
-    axes.scatter(scan.points[order, 0], scan.points[order, 1], s=2.4, c=colour_P3[order], linewidths=0)
+    axes.scatter(scan.points[order, 0], scan.points[order, 1], s=_dot(len(order) / 8), c=colour_P3[order], linewidths=0)
     axes.add_patch(Polygon([(-1, -1.6), (0, 2.2), (1, -1.6)], closed=True, facecolor="white", edgecolor=_NIGHT))
     start = -_REACH + 4
     axes.plot([start, start + 10], [start, start], color="white", linewidth=2, solid_capstyle="butt")
@@ -197,7 +198,7 @@ def _draw_from_above(axes: Axes, scan: Scan, colour_P3: NDArray[np.float64]) -> 
 
 def _draw_scale(axes: Axes) -> None:
     """What the colours of depth mean."""
-    axes.imshow(np.linspace(0, 1, 256)[None], cmap="turbo_r", aspect="auto", extent=(0, 1, 0, 1))
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap=_DEPTHS, aspect="auto", extent=(0, 1, 0, 1))
     marks = np.array([3, 5, 10, 20, 40, 60])
     axes.set(yticks=[], xticks=LogNorm(_NEAREST, _FARTHEST)(marks), xticklabels=[f"{mark}" for mark in marks])
     axes.tick_params(axis="x", length=0, pad=2, labelsize=8, top=False, labeltop=True, bottom=False, labelbottom=False)
@@ -215,6 +216,24 @@ def write_picture(path: Path | str, figure: Figure) -> None:
     with rc_context(STYLE), io.BytesIO() as buffer:
         figure.savefig(buffer, format="png", dpi=_DPI)
         image = Image.open(buffer).convert("RGB")
-    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = image.quantize(palette=_palette(image), dither=Image.Dither.NONE)
     with atomic_path(path) as temporary:
         few.save(temporary, format="PNG", optimize=True)
+
+
+def _palette(image: Image.Image) -> Image.Image:
+    """Choose 56 greys, the night, and of what is colourful the 199 most useful colours.
+
+    Chosen from the whole image, nearly all would go to its dark greys, and points, which are few pixels, would pale.
+    """
+    pixels = np.asarray(image).reshape(-1, 3)
+    colourful = pixels[np.ptp(pixels, axis=1) > 40]
+    # Pillow looks for the nearest colour in steps of four or eight: with a grey of 250 white would turn into that.
+    greys = np.append(np.linspace(0, 240, 55), 255).astype(int).repeat(3)
+    chosen = [*greys.tolist(), *(round(255 * channel) for channel in to_rgb(_NIGHT))]
+    if len(colourful):
+        found = Image.fromarray(colourful[None]).quantize(199, method=Image.Quantize.MEDIANCUT)
+        chosen += found.getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(chosen)
+    return palette

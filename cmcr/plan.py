@@ -12,14 +12,12 @@ from pydantic import ValidationError
 from cmcr.config import Config, FinetuneOptions
 from cmcr.config_errors import describe
 from cmcr.errors import ConfigError
+from cmcr.models.backbone import NO_DATASET
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
 from cmcr.recipe import Recipe
 from cmcr.tasks.job import FinetuneJob, Protocol
-
-#: Stands for the data set of pre-training where there was none.
-NO_DATASET = "none"
 
 
 class Run(NamedTuple):
@@ -72,7 +70,8 @@ class Plan:
             try:
                 self.classes[row].Options.model_validate(options.options)
             except ValidationError as error:
-                raise ConfigError(describe(error, self.classes[row].Options, f"{source}: methods.{row}.options")) from None
+                where = f"{source}: methods.{row}.options"
+                raise ConfigError(describe(error, self.classes[row].Options, where)) from None
             try:
                 self.pretrain_job(row, self.config.seeds[0])
             except ValidationError as error:

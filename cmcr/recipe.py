@@ -34,7 +34,7 @@ class Recipe(Options):
     dampening: NonNegativeFloat = 0.1
     """Dampening of SGD's momentum (0.1 in the SLidR family)."""
     schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
-    """Course of the learning rate: cosine to zero; a linear warm-up over the first 30 % then cosine to zero; constant."""
+    """Course of the learning rate: cosine to zero; linear warm-up over the first 30 %, then cosine; constant."""
     workers: NonNegativeInt = 0
     """Processes that load data; 0 loads in the training process. The result does not depend on it."""
 

@@ -27,17 +27,10 @@ from cmcr.recipe import Recipe, make_optimizer
 from cmcr.training_callbacks import Course, KeepCheckpoint, LogLines, LossBar
 
 logger = logging.getLogger(__name__)
+# Lightning advises at length on matters that are decided here on purpose.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 _RESUME = "resume"
-
-
-def use(compute: ComputeOptions, seed: int) -> None:
-    """Prepare this process: threads, deterministic algorithms, and the seed of parameter initialisation."""
-    torch.set_num_threads(compute.threads)
-    torch.use_deterministic_algorithms(True, warn_only=compute.device == "cuda")
-    torch.manual_seed(seed)
-    # Lightning advises at length on matters that are decided here on purpose.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 class TrainingModule(pl.LightningModule):
@@ -103,11 +96,7 @@ def total_steps(scans: int, recipe: Recipe) -> int:
 
 @contextmanager
 def job_folder(folder: Path) -> Iterator[None]:
-    """Hold a job's folder for this process. Once the block ends well, what a resume would need is deleted.
-
-    Raises:
-        CMCRError: another process is at work in ``folder``.
-    """
+    """Hold a job's folder (see `exclusive`). Once the block ends well, what a resume would need is deleted."""
     with exclusive(folder):
         yield
         for left in folder.glob(f"**/{_RESUME}"):

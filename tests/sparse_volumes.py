@@ -9,7 +9,7 @@ from cmcr.sparse import SparseTensor
 
 
 def random_voxels(number: int, side: int, scans: int = 1, seed: int = 0, low: int = 0) -> Tensor:
-    """Draw about ``number`` different voxels (V, 4) int32 of ``scans`` scans, in any order, within [low, low + side)."""
+    """Draw about ``number`` different voxels (V, 4) int32 of ``scans`` scans, shuffled, within [low, low + side)."""
     generator = torch.Generator().manual_seed(seed)
     position = torch.randint(low, low + side, (number, 3), generator=generator)
     scan = torch.randint(scans, (number, 1), generator=generator)

@@ -54,7 +54,11 @@ def test_every_config_file_is_a_plan(path: Path) -> None:
         ("teacher.out_channel", 3, "teacher.out_channel: unknown key; did you mean 'out_channels'?"),
         ("teacher.kind", "vgg", "teacher: .*'small', 'resnet50', 'dinov2'"),
         ("tasks.segmentation.toy_nuscenes.finetune.label_percent", [1], "did you mean 'label_percents'?"),
-        ("tasks.segmentation.toy_nuscenes.finetune.label_percents", [0], "greater than 0, found 0"),
+        (
+            "tasks.segmentation.toy_nuscenes.finetune.label_percents",
+            [0, 1],
+            "label_percents.0: .*greater than 0, found 0",
+        ),
         ("tasks.detektion", {}, "tasks.detektion: unknown key"),
         ("datasets.toy_nuscenes.toy.keyframe", 3, "did you mean 'keyframes'?"),
         ("datasets.toy_nuscenes.root", "/data", "either root .* or toy"),

@@ -98,6 +98,7 @@ def test_the_same_weights_give_the_same_bytes(weights: Path, tmp_path: Path) -> 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
+        assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
 
 
 @pytest.mark.usefixtures("photographs")

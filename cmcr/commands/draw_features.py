@@ -23,4 +23,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Draw one scan."""
     index = ScanIndex.load(arguments.index)
-    write_picture(arguments.output, draw_pretraining(arguments.weights, arguments.job, index, arguments.scan, arguments.title))
+    figure = draw_pretraining(arguments.weights, arguments.job, index, arguments.scan, arguments.title)
+    write_picture(arguments.output, figure)

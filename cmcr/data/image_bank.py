@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,19 +10,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
+from cmcr.progress import progress
+
+logger = logging.getLogger(__name__)
 
 
 def read_all_images(index: ScanIndex, size: tuple[int, int]) -> Tensor:
     """Return (I, 3, H, W) uint8: the images of every scan, resized to ``size``, scan by scan."""
     images = [
         read_resized(camera, size)
-        for position in tqdm(range(len(index)), desc="read images", disable=None)
+        for position in progress(range(len(index)), len(index), "reading images of scan", logger)
         for camera in index.read(position).cameras
     ]
     if not images:
@@ -44,7 +47,7 @@ def write_feature_bank(
     """
     with atomic_path(path) as temporary:
         bank: np.memmap | None = None
-        for position in tqdm(range(len(index)), desc="encode images", disable=None):
+        for position in progress(range(len(index)), len(index), "encoding images of scan", logger):
             images = np.stack([read_resized(camera, size) for camera in index.read(position).cameras])
             pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
             features = encode(pixels).half().cpu().numpy()

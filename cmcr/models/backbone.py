@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ from cmcr.options import Options
 INPUT_CHANNELS = 1
 #: Data set of a backbone that was not pre-trained.
 NO_DATASET = "none"
+#: A linear probe uses the backbone's BatchNorm statistics as stored with its weights, or takes them anew on its scans.
+BatchNormStatistics = Literal["stored", "recalibrated"]
 
 
 class BackboneRecord(Options):

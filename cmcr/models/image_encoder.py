@@ -24,7 +24,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 WHERE_TO_GET = {
     "resnet50": "MoCo v2: https://github.com/facebookresearch/moco (800 epochs); ImageNet: torchvision's resnet50 file",
-    "dinov2": "a local copy of the folder https://huggingface.co/facebook/dinov2-small (config.json, model.safetensors)",
+    "dinov2": "a local copy of https://huggingface.co/facebook/dinov2-small (config.json and model.safetensors)",
 }
 
 
@@ -127,6 +127,12 @@ class SmallResNet(ImageEncoder):
         self.whitening.bias.copy_(-scaled @ mean)  # type: ignore[union-attr]
 
 
+def _standardised(images: Tensor) -> Tensor:
+    """Return images in [0, 1] with ImageNet's mean and deviation taken out."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
 class ResNet50(ImageEncoder):
     """The last stage of a ResNet-50, 2048 channels at 1/32 of the resolution (the teacher of PPKT and CMCR)."""
 
@@ -137,12 +143,10 @@ class ResNet50(ImageEncoder):
 
         super().__init__()
         self.network = ResNetModel(ResNetConfig())
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """See `ImageEncoder.forward`; C = 2048, h x w = H/32 x W/32."""
-        return self.network((images - self.mean) / self.std).last_hidden_state
+        return self.network(_standardised(images)).last_hidden_state
 
 
 class DINOv2(ImageEncoder):
@@ -172,15 +176,13 @@ class DINOv2(ImageEncoder):
                 + f"\n  way out:  {WHERE_TO_GET['dinov2']}"
             )
         self.out_channels = self.network.config.hidden_size
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """See `ImageEncoder.forward`; images are resized to the nearest multiple of the patch size first."""
         patch = self.network.config.patch_size
         h, w = (max(1, round(side / patch)) for side in images.shape[-2:])
         images = F.interpolate(images, (h * patch, w * patch), mode="bilinear", align_corners=False)
-        tokens = self.network((images - self.mean) / self.std).last_hidden_state[:, 1:]
+        tokens = self.network(_standardised(images)).last_hidden_state[:, 1:]
         return tokens.transpose(1, 2).unflatten(2, (h, w))
 
 

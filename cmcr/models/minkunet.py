@@ -8,13 +8,11 @@ from torch import Tensor, nn
 from cmcr.options import Options
 from cmcr.sparse import SparseConv3d, SparseTensor, SparseTransposedConv3d, SubmanifoldConv3d, concatenate
 
-Planes = tuple[
-    PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt
-]
+Planes = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
 class MinkUNetOptions(Options):
-    """Size of a MinkUNet; the defaults are MinkUNet34, called Res16UNet34C in valeoai/SLidR@14729d0:model/minkunet.py."""
+    """Size of a MinkUNet; the defaults are MinkUNet34 (Res16UNet34C in valeoai/SLidR@14729d0:model/minkunet.py)."""
 
     stem: PositiveInt = 32
     """Channels of the first layer."""
@@ -85,7 +83,10 @@ class MinkUNet(nn.Module):
             SubmanifoldConv3d(in_channels, options.stem),
             nn.BatchNorm1d(options.stem, momentum=momentum),
         )
-        widths = [options.stem, *planes]  # widths[i] goes into level i; the stem and levels 0..2 are kept for the way up
+        widths = [
+            options.stem,
+            *planes,
+        ]  # widths[i] goes into level i; the stem and levels 0..2 are kept for the way up
         self.down = nn.ModuleList(
             Level(SparseConv3d(widths[i], widths[i]), widths[i], 0, planes[i], blocks[i], momentum) for i in range(4)
         )

@@ -1,4 +1,4 @@
-"""Names of torchvision's ResNet, as MoCo, SwAV and ImageNet files have them, and transformers'. Values stay as they are."""
+"""Names of torchvision's ResNet, also those of MoCo and SwAV files, and transformers'. Values stay as they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = {"conv": "convolution", "bn": "normalization", "downsample.0": "convolut
 def from_torchvision(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Rename a ResNet's tensors from torchvision's names to transformers'; unknown names are kept as they are.
 
-    Tensors outside the first of `PREFIXES` that fits, such as MoCo's momentum encoder, and those `LEFT_OUT` are dropped.
+    Dropped are those `LEFT_OUT`, and all outside the first of `PREFIXES` that fits (MoCo's momentum encoder and queue).
 
     Raises:
         WeightsError: no prefix fits.

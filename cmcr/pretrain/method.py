@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cmcr.data.batches import Batch, PairBatch
+from cmcr.models.backbone import BatchNormStatistics
 from cmcr.models.sampling import sample_pixels
 from cmcr.options import Options as AnyOptions
 
@@ -98,7 +99,7 @@ class PretrainMethod(nn.Module):
     Options: ClassVar[type[AnyOptions]] = NoOptions
     needs_images: ClassVar[bool] = True
     pretrains: ClassVar[bool] = True
-    probe_batch_norm: ClassVar[tuple[str, ...]] = ("stored",)
+    probe_batch_norm: ClassVar[tuple[BatchNormStatistics, ...]] = ("stored",)
 
     def __init__(self, options: AnyOptions, channels: Channels):
         super().__init__()

@@ -74,8 +74,9 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
     except SyntaxError as error:
         raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
     except Exception as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise PluginError(f"{line.filename}:{line.lineno}: the plug-in {path.name} fails: {error!r}") from error
+        # The plug-in's own last line: what failed may lie deep in a library that it called.
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+        raise PluginError(f"{path}:{lines[-1] if lines else 1}: the plug-in fails: {error!r}") from error
     classes = [
         value
         for value in vars(module).values()

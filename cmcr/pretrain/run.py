@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
 from cmcr.data.index import ScanIndex
 from cmcr.files import sha256_of_json
@@ -21,7 +22,7 @@ from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
-from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train, use
+from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,9 @@ def pretrain(
         output: the weight file.
 
     Raises:
-        CMCRError: a loss is not finite, or another process works in ``folder``.
+        CMCRError: a loss is not finite.
     """
-    use(job.compute, job.seed)
+    prepare(job.compute, job.seed)
     backbone = make_backbone(job.backbone)
     if encoder is not None:
         encoder.to(job.compute.device)

@@ -10,13 +10,13 @@ Shapes: I images, B images of a step, N places (``places_per_image`` times B), C
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cmcr.losses.info_nce import info_nce
@@ -31,11 +31,15 @@ WHITENING_IMAGES = 192
 
 
 class TeacherRecipe(Options):
-    """How the small image encoder is pre-trained. Every default was chosen here, by probing on the toy city."""
+    """How the small image encoder is pre-trained; what is said of mIoU was measured on the toy city.
+
+    There, a linear classifier read the class of a LiDAR point from the features at its pixel: 160 keyframes for
+    training, mIoU of 16 classes on 40 others.
+    """
 
     steps: PositiveInt = 300
     """Steps of the optimiser."""
-    images_per_step: PositiveInt = 8
+    images_per_step: PositiveInt = 16
     """Images of a step; each gives two views."""
     places_per_image: PositiveInt = 96
     """Places of an image that are contrasted with one another and with those of the step's other images."""
@@ -47,12 +51,15 @@ class TeacherRecipe(Options):
     """Temperature of the contrast."""
     channels: PositiveInt = 64
     """Width of the space in which the views meet."""
-    view_share: PositiveFloat = 0.75
-    """Sides of a view's pixel grid as a share of the image's."""
-    smallest_crop: PositiveFloat = 0.5
-    """Sides of the smallest region a view shows, as a share of the image's; the largest is the whole image."""
-    colour_jitter: NonNegativeFloat = 0.3
-    """Largest change of brightness, contrast and saturation, as a share; mild, because colour tells classes apart."""
+    view_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Sides of a view's pixel grid as a share of the image's. Twice the images at 0.5 cost less than at 0.75, for
+    0.7 mIoU more."""
+    smallest_crop: Annotated[float, Field(ge=0.5, le=1)] = 0.5
+    """Sides of the smallest region a view shows, as a share of the image's; the largest is the whole image. From half
+    the sides up, two regions always overlap."""
+    colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Largest change of brightness, contrast and saturation, as a share; mild, because colour tells classes apart
+    (mIoU 28.0 at 0.15, 27.3 at 0.3, 26.6 at 0.6)."""
     noise: NonNegativeFloat = 0.03
     """Largest standard deviation of pixel noise, on the scale of [0, 1]."""
 
@@ -86,11 +93,7 @@ def train_teacher(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = SmallResNet(options)
-        width = sum(options.hidden_sizes)
-        head = nn.Sequential(
-            nn.BatchNorm1d(width), nn.Linear(width, 2 * recipe.channels), nn.ReLU(), nn.Linear(2 * recipe.channels, recipe.channels)
-        )
+        encoder, head = SmallResNet(options), make_head(options, recipe)
     parameters = [*encoder.network.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -110,6 +113,13 @@ def train_teacher(
     spread = torch.linspace(0, len(images) - 1, min(WHITENING_IMAGES, len(images))).long()
     encoder.fit_whitening(as_floats(images, spread))
     return encoder
+
+
+def make_head(options: SmallTeacherOptions, recipe: TeacherRecipe) -> nn.Module:
+    """Build what leads from all stages joined to the space of the contrast; thrown away after training."""
+    width, hidden = sum(options.hidden_sizes), 2 * recipe.channels
+    # Normalised first, so that every stage has its say.
+    return nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, recipe.channels))
 
 
 def as_floats(images: Tensor | NDArray[np.uint8], chosen: Tensor) -> Tensor:
@@ -144,7 +154,7 @@ def draw_crops(number: int, smallest: float, generator: torch.Generator) -> Crop
 def draw_places(first: Crops, second: Crops, number: int, generator: torch.Generator) -> Tensor:
     """Draw ``number`` image positions (B, number, 2) that both views of each image show.
 
-    Regions of at least half the image's sides always overlap.
+    Regions of at least half the image's sides always overlap (`TeacherRecipe.smallest_crop`).
     """
     low_B2 = torch.maximum(first.edges()[0], second.edges()[0])
     high_B2 = torch.minimum(first.edges()[1], second.edges()[1])

@@ -7,6 +7,7 @@ An engine for another device is one more class here, with the same weights.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ class _GatherMultiplyAdd(torch.autograd.Function):
     """Written by hand so that nothing is kept per pair: autograd over the loop would hold every gathered block."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
         product = features.new_empty(sum(kernel_map.sizes), weight.shape[2])
@@ -81,7 +82,7 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         return out if kernel_map.centre is None else out.addmm_(features, weight[kernel_map.centre])
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         features, weight = ctx.saved_tensors
         kernel_map: KernelMap = ctx.kernel_map
         gradient = gradient.contiguous()

@@ -118,7 +118,7 @@ def submanifold_map(keys: Tensor, order: Tensor, kernel_size: int, stride: int) 
             break  # opposite offsets have the same pairs, the other way round
         wanted = keys + _shift(x * stride, y * stride, -reach * stride)
         # Shifted sorted keys stay sorted, so neighbouring look-ups end in neighbouring memory. One search serves all z:
-        # between a wanted key and the next one up there is no voxel, so the next one stands in this place or right after.
+        # no voxel lies between a wanted key and the next one up, so that one stands in the same place or right after.
         place = torch.searchsorted(keys, wanted)
         for z in steps:
             if (y, x, z) >= (0, 0, 0):

@@ -62,5 +62,3 @@ def concatenate(a: SparseTensor, b: SparseTensor) -> SparseTensor:
     if a.coordinates is not b.coordinates:
         raise ValueError("the tensors do not stand on the same voxels")
     return a.replace(torch.cat([a.features, b.features], dim=1))
-
-

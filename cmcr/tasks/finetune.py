@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from cmcr.compute import prepare
 from cmcr.data.batches import Batch, Sample, ScanDataset
 from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError
@@ -24,7 +25,7 @@ from cmcr.tasks.frozen import FrozenFeatures, recalibrate_batch_norm
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import TaskModel, evaluation_loader, save_model
 from cmcr.tasks.registry import make_task
-from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train, use
+from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ def finetune(
         scores_output: the scores file.
 
     Raises:
-        CMCRError: the weights do not fit the job, a loss is not finite, or another process works in ``folder``.
+        CMCRError: the weights do not fit the job, a loss is not finite.
     """
     started = time.monotonic()
-    use(job.compute, job.seed)
+    prepare(job.compute, job.seed)
     record = read_record(weights)
     _check(job, record, weights, labelled)
     results: dict[str, tuple[list[Metric], TaskModel]] = {}

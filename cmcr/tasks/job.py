@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.voxels import VoxelGrid
+from cmcr.models.backbone import BatchNormStatistics
 from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.options import Options
 from cmcr.recipe import Recipe
@@ -45,7 +46,7 @@ class FinetuneJob(Options):
     """Optimiser, schedule and length."""
     augmentation: PointAugmentation | None
     """Of the points; null: none, and a frozen backbone then runs once over each scan instead of once an epoch."""
-    batch_norm: Annotated[tuple[Literal["stored", "recalibrated"], ...], Field(min_length=1)] = ("stored",)
+    batch_norm: Annotated[tuple[BatchNormStatistics, ...], Field(min_length=1)] = ("stored",)
     """BatchNorm statistics that a linear probe tries; the strongest counts."""
     compute: ComputeOptions
     """Device and threads."""

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cmcr.compute import prepare
 from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError
 from cmcr.files import atomic_path, write_json
 from cmcr.progress import progress
 from cmcr.tasks.model import evaluation_loader, load_model
 from cmcr.tasks.segmentation import SegmentationTask
-from cmcr.training import use
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def write_lidarseg_submission(model_path: Path, index: ScanIndex, output: Path) 
     task = model.task
     if not isinstance(task, SegmentationTask):
         raise ConfigError(f"{model_path}\n  expected: a model for segmentation\n  found:    one for {job.task}")
-    use(job.compute, job.seed)
+    prepare(job.compute, job.seed)
     device = job.compute.device
     model.to(device)
     loader = evaluation_loader(job, index, with_labels=False)

@@ -133,6 +133,22 @@ def test_gradients_keep_their_digits_for_many_points() -> None:
     torch.testing.assert_close(probabilities.grad[:, 1], torch.full((points,), -1 / points), rtol=1e-5, atol=0)
 
 
+def test_single_and_double_precision_agree_also_where_errors_are_equal() -> None:
+    """They are sorted by different means; equal errors must keep the order of points in both."""
+    generator = torch.Generator().manual_seed(4)
+    eighths = torch.randint(0, 9, (300, 5), generator=generator)
+    labels = torch.randint(0, 5, (300,), generator=generator)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        probabilities = (eighths / 8).to(dtype).requires_grad_()
+        loss = lovasz_softmax(probabilities, labels)
+        loss.backward()
+        assert probabilities.grad is not None
+        found.append((loss.item(), probabilities.grad.double()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=1e-9)
+
+
 def test_descending_the_loss_learns_the_labels() -> None:
     logits, labels = invent(50, 4, seed=5)
     logits.requires_grad_()

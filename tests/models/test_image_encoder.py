@@ -78,7 +78,10 @@ def test_names_are_torchvisions(resnet50: ResNet50):
                 "module.queue": torch.zeros(128, 8),
             },
         ),
-        ("module.", {"module.projection_head.0.weight": torch.zeros(2048, 2048), "module.prototypes.weight": torch.zeros(1)}),
+        (
+            "module.",
+            {"module.projection_head.0.weight": torch.zeros(2048, 2048), "module.prototypes.weight": torch.zeros(1)},
+        ),
     ],
     ids=["torchvision", "moco", "swav"],
 )
@@ -96,20 +99,22 @@ def test_resnet50_from_published_layouts(resnet50: ResNet50, tmp_path: Path, pre
 def test_a_part_that_nobody_knows_is_refused(resnet50: ResNet50, tmp_path: Path):
     path = tmp_path / "weights.pth"
     torch.save({**torchvision_names(resnet50.network.state_dict()), "layer5.0.conv1.weight": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match=r"first unknown:  layer5\.0\.conv1\.weight \(1 in all\)"):
+    with pytest.raises(WeightsError, match=r"first unknown:  encoder\.stages\.4\..* \(1 in all\)"):
         make_image_encoder(ResNet50TeacherOptions(kind="resnet50", weights=path))
 
 
 def test_a_smaller_resnet_is_refused(tmp_path: Path):
     path = tmp_path / "resnet18.pth"
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7), "layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3)}, path)
-    with pytest.raises(WeightsError, match=rf"{re.escape(str(path))} fills .* tensors of ResNetModel\n  first missing: "):
+    with pytest.raises(
+        WeightsError, match=rf"{re.escape(str(path))} fills .* tensors of ResNetModel\n  first missing: "
+    ):
         make_image_encoder(ResNet50TeacherOptions(kind="resnet50", weights=path))
 
 
 def test_what_is_no_resnet_is_refused(tmp_path: Path):
     torch.save({"blocks.0.attn.qkv.weight": torch.zeros(1)}, tmp_path / "vit.pth")
-    with pytest.raises(WeightsError, match="vit.pth: no tensor named conv1.weight; this is not a ResNet in torchvision's"):
+    with pytest.raises(WeightsError, match=r"vit\.pth: no tensor named conv1\.weight; this is not a ResNet"):
         make_image_encoder(ResNet50TeacherOptions(kind="resnet50", weights=tmp_path / "vit.pth"))
 
 
@@ -125,7 +130,7 @@ def test_a_missing_file_says_where_to_get_it(options, where: str):
         make_image_encoder(options)
 
 
-@pytest.fixture()
+@pytest.fixture
 def dinov2_folder(tmp_path: Path) -> Path:
     from transformers import Dinov2Config, Dinov2Model
 
@@ -190,4 +195,6 @@ def test_whitening_gives_uncorrelated_channels_of_unit_variance():
     covariance = torch.cov(cells_NC.T)
     assert covariance.diagonal().max() < 1.001
     assert covariance.diagonal()[:4].min() > 0.95
-    torch.testing.assert_close(covariance - covariance.diagonal().diag(), torch.zeros(12, 12).double(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        covariance - covariance.diagonal().diag(), torch.zeros(12, 12).double(), rtol=0, atol=1e-3
+    )

@@ -107,7 +107,7 @@ def test_gradient_of_one_input_alone(frozen: str):
     torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def _threads_restored():
     threads = torch.get_num_threads()
     yield

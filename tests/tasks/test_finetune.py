@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 import torch
 from invented import CLASS_NAMES, TINY, VOXELS, finetune_job, invented_index
+from torch import Tensor
 
 from cmcr.checkpoints import read_tensors
 from cmcr.data.augment import PointAugmentation
+from cmcr.data.batches import Batch
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.models.minkunet import MinkUNet
 from cmcr.recipe import Recipe
 from cmcr.results.scores import Scores, read_scores
-from cmcr.tasks.finetune import finetune
+from cmcr.tasks.finetune import FinetuneModule, finetune
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import evaluation_loader, load_model
 
@@ -110,6 +112,32 @@ def test_the_stronger_batch_norm_is_the_row_and_both_are_recorded(weights: Path,
     }
     assert both.variants == single
     assert both.metrics[0].value == max(value for value in single.values() if value is not None)
+
+
+@pytest.mark.parametrize("kill_at", [5, 7, 13])  # steps 1 to 8 are the first variant's, 9 to 16 the second's
+def test_a_killed_probe_ends_in_the_same_bytes(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+) -> None:
+    job = finetune_job(**PROBE, batch_norm=("stored", "recalibrated"))
+    whole = run(job, weights, tmp_path / "whole")
+    steps: list[int] = []
+    real = FinetuneModule.losses
+
+    def losses(self: FinetuneModule, batch: Batch) -> dict[str, Tensor]:
+        steps.append(self.global_step)
+        if len(steps) == kill_at:
+            raise KeyError("killed")
+        return real(self, batch)
+
+    monkeypatch.setattr(FinetuneModule, "losses", losses)
+    with pytest.raises(KeyError, match="killed"):
+        run(job, weights, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "scores.json").exists()
+    resumed = run(job, weights, tmp_path / "killed")
+    assert len(steps) == 16 + (2 - kill_at % 2)  # an epoch has two steps; the one that was cut short runs again
+    assert (resumed.metrics, resumed.variants) == (whole.metrics, whole.variants)
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "killed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_labels_of_other_scans_are_not_read(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,19 @@
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# The package is taken from this checkout, by this process and by its jobs, whether it is installed or not.
+sys.path.insert(0, workflow.basedir)
+shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+
 from cmcr.config import parse_config
 from cmcr.errors import CMCRError
-from cmcr.plan import NO_DATASET, Plan, Run
+from cmcr.models.backbone import NO_DATASET
+from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
 
@@ -22,6 +28,8 @@ cfg = plan.config
 results = f"results/{cfg.run_name}"
 runs = list(plan.runs())
 tasks = sorted({run.task for run in runs})
+teacher_weights = f"{results}/teacher/encoder.safetensors" if cfg.teacher.kind == "small" else []
+feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
 
 
 wildcard_constraints:
@@ -68,18 +76,3 @@ def get_backbone(pretrain_dataset, method, seed):
 def get_scores(run):
     where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
     return f"{results}/finetune/{where}/seed{run.seed}/scores.json"
-
-
-def get_tables():
-    names = [name for task in tasks for name in (task, f"{task}_per_class")]
-    return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
-
-
-def get_figures():
-    compared = sorted({(run.task, run.dataset) for run in runs})
-    names = [f"{task}_{dataset}_{kind}" for task, dataset in compared for kind in ("label_efficiency", "per_class")]
-    drawn = [f"features_{cfg.pretrain.dataset}_{method}" for method in cfg.methods if plan.classes[method].pretrains]
-    return [
-        *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
-        *expand(f"{results}/figures/{{name}}.png", name=drawn),
-    ]

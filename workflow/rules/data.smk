@@ -8,6 +8,8 @@ rule make_toy_scene:
         f"{results}/data/{{dataset}}/parts/{{scene}}.json",
     log:
         f"{results}/logs/data/{{dataset}}/{{scene}}.log",
+    conda:
+        "../../environment.yml"
     params:
         options=lambda wildcards: cfg.datasets[wildcards.dataset].toy.model_dump_json(),
         root=lambda wildcards: get_root(wildcards.dataset),
@@ -15,7 +17,7 @@ rule make_toy_scene:
     message:
         "Render {wildcards.scene} of the toy city"
     shell:
-        "cmcr make-toy-scene --options {params.options:q} --scene {wildcards.scene} --root {params.root:q}"
+        "python -m cmcr make-toy-scene --options {params.options:q} --scene {wildcards.scene} --root {params.root:q}"
         " --part {output} > {log} 2>&1"
 
 
@@ -33,20 +35,15 @@ rule make_toy_tables:
         ),
     log:
         f"{results}/logs/data/{{dataset}}/tables.log",
+    conda:
+        "../../environment.yml"
     params:
         root=lambda wildcards: get_root(wildcards.dataset),
         code=get_code("make-toy-tables"),
     message:
         "Put the toy city's scenes together as a nuScenes folder"
     shell:
-        "cmcr make-toy-tables --root {params.root:q} {input} > {log} 2>&1"
-
-
-def get_raw_tables(wildcards):
-    """What an index is made from: a table that changes whenever the data do. A folder that is not there is the command's to explain."""
-    options = cfg.datasets[wildcards.dataset]
-    table = f"{get_root(wildcards.dataset)}/{options.version}/sample_data.json"
-    return [table] if options.toy or os.path.exists(table) else []
+        "python -m cmcr make-toy-tables --root {params.root:q} {input} > {log} 2>&1"
 
 
 rule index_split:
@@ -56,6 +53,8 @@ rule index_split:
         f"{results}/index/{{dataset}}/{{split}}.jsonl",
     log:
         f"{results}/logs/index/{{dataset}}/{{split}}.log",
+    conda:
+        "../../environment.yml"
     params:
         options=lambda wildcards: flags(
             dataset=wildcards.dataset,
@@ -65,12 +64,13 @@ rule index_split:
             split=getattr(cfg.datasets[wildcards.dataset].splits, wildcards.split),
         ),
         code=lambda wildcards: get_code(
-            "index", CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[wildcards.dataset].format}_index.py"
+            "index",
+            CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[wildcards.dataset].format}_index.py",
         ),
     message:
         "List the {wildcards.split} scans of {wildcards.dataset} and check their files"
     shell:
-        "cmcr index {params.options} --output {output} > {log} 2>&1"
+        "python -m cmcr index {params.options} --output {output} > {log} 2>&1"
 
 
 rule make_subset:
@@ -80,11 +80,13 @@ rule make_subset:
         f"{results}/subsets/{{dataset}}/{{counted}}_{{percent}}pct.txt",
     log:
         f"{results}/logs/subsets/{{dataset}}/{{counted}}_{{percent}}pct.log",
+    wildcard_constraints:
+        counted="scene|scan",
+    conda:
+        "../../environment.yml"
     params:
         code=get_code("subset"),
     message:
         "Choose {wildcards.percent} % of the labels of {wildcards.dataset}, by {wildcards.counted}"
-    wildcard_constraints:
-        counted="scene|scan",
     shell:
-        "cmcr subset --index {input} --percent {wildcards.percent} --rule {wildcards.counted} --output {output} > {log} 2>&1"
+        "python -m cmcr subset --index {input} --percent {wildcards.percent} --rule {wildcards.counted} --output {output} > {log} 2>&1"

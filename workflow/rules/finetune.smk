@@ -1,18 +1,6 @@
 """Fine-tuning for every task, data set, share and seed."""
 
 
-def get_subset(wildcards):
-    finetune = getattr(cfg.tasks, wildcards.task)[wildcards.dataset].finetune
-    # All labels are all labels, whatever is counted.
-    counted = finetune.subset_rule if finetune else "scan"
-    return f"{results}/subsets/{wildcards.dataset}/{counted}_{wildcards.percent}pct.txt"
-
-
-def get_run(wildcards):
-    named = dict(wildcards.items())
-    return Run(**{**named, "percent": float(wildcards.percent), "seed": int(wildcards.seed)})
-
-
 rule finetune:
     input:
         weights=lambda wildcards: get_backbone(wildcards.pretrain_dataset, wildcards.method, wildcards.seed),
@@ -26,6 +14,10 @@ rule finetune:
         f"{results}/logs/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.log",
     benchmark:
         f"{results}/benchmarks/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.tsv"
+    wildcard_constraints:
+        pretrain_dataset="|".join([*cfg.datasets, NO_DATASET]),
+    conda:
+        "../../environment.yml"
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
@@ -35,9 +27,7 @@ rule finetune:
         code=lambda wildcards: get_code("finetune", get_reader(wildcards.dataset)),
     message:
         "{wildcards.task} on {wildcards.dataset}: {wildcards.method}, {wildcards.protocol} with {wildcards.percent} % of the labels, seed {wildcards.seed}"
-    wildcard_constraints:
-        pretrain_dataset="|".join([*cfg.datasets, NO_DATASET]),
     shell:
-        "cmcr finetune --job {params.job:q} --weights {input.weights} --train-index {input.train_index}"
+        "python -m cmcr finetune --job {params.job:q} --weights {input.weights} --train-index {input.train_index}"
         " --subset {input.subset} --validation-index {input.validation_index}"
         " --folder {params.folder} --model {output.model} --scores {output.scores} > {log} 2>&1"

@@ -1,8 +1,5 @@
 """The image teacher, and every method's pre-trained backbone."""
 
-teacher_weights = f"{results}/teacher/encoder.safetensors" if cfg.teacher.kind == "small" else []
-feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
-
 
 rule train_teacher:
     input:
@@ -11,6 +8,8 @@ rule train_teacher:
         f"{results}/teacher/encoder.safetensors",
     log:
         f"{results}/logs/teacher/train.log",
+    conda:
+        "../../environment.yml"
     threads: cfg.compute.threads
     params:
         options=cfg.teacher.model_dump_json(),
@@ -21,7 +20,7 @@ rule train_teacher:
     message:
         "Pre-train the small image teacher without labels"
     shell:
-        "cmcr train-teacher --options {params.options:q} --recipe {params.recipe:q} --images {params.images:q}"
+        "python -m cmcr train-teacher --options {params.options:q} --recipe {params.recipe:q} --images {params.images:q}"
         " --index {input} --compute {params.compute:q} --output {output} > {log} 2>&1"
 
 
@@ -33,6 +32,8 @@ rule encode_images:
         f"{results}/teacher/features.npy",
     log:
         f"{results}/logs/teacher/encode.log",
+    conda:
+        "../../environment.yml"
     threads: cfg.compute.threads
     params:
         options=flags(
@@ -45,21 +46,7 @@ rule encode_images:
     message:
         "Run the image teacher once over all training images"
     shell:
-        "cmcr encode-images {params.options} --compute {params.compute:q} --index {input.index} --output {output} > {log} 2>&1"
-
-
-def get_pretrain_inputs(wildcards):
-    """A method without training reads nothing, one without images no teacher."""
-    method = plan.classes[wildcards.method]
-    if not method.pretrains:
-        return {}
-    index = {"index": get_index(wildcards.dataset, "train")}
-    return {**index, "teacher_weights": teacher_weights, "feature_bank": feature_bank} if method.needs_images else index
-
-
-def get_pretrain_flags(wildcards, input):
-    teacher = cfg.teacher.model_dump_json() if "feature_bank" in input.keys() else None
-    return flags(teacher=teacher, **dict(input.items()))
+        "python -m cmcr encode-images {params.options} --compute {params.compute:q} --index {input.index} --output {output} > {log} 2>&1"
 
 
 rule pretrain:
@@ -71,6 +58,8 @@ rule pretrain:
         f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
     benchmark:
         f"{results}/benchmarks/pretrain/{{dataset}}/{{method}}/seed{{seed}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
@@ -80,10 +69,12 @@ rule pretrain:
         inputs=get_pretrain_flags,
         folder=subpath(output[0], parent=True),
         code=lambda wildcards: get_code(
-            "pretrain", plan.plugins[wildcards.method], get_reader(cfg.pretrain.dataset)
+            "pretrain",
+            plan.plugins[wildcards.method],
+            get_reader(cfg.pretrain.dataset),
         ),
     message:
         "Pre-train {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "cmcr pretrain --job {params.job:q} --plugin {params.plugin:q} {params.inputs}"
+        "python -m cmcr pretrain --job {params.job:q} --plugin {params.plugin:q} {params.inputs}"
         " --folder {params.folder} --output {output} > {log} 2>&1"

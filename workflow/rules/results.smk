@@ -8,6 +8,8 @@ rule collect_scores:
         f"{results}/scores.tsv",
     log:
         f"{results}/logs/collect_scores.log",
+    conda:
+        "../../environment.yml"
     params:
         code=get_code("collect"),
     message:
@@ -27,14 +29,16 @@ rule write_tables:
         ),
     log:
         f"{results}/logs/tables/{{task}}.log",
+    conda:
+        "../../environment.yml"
     params:
         labels=json.dumps(plan.labels),
-        folder=f"{results}/tables",
+        folder=subpath(output[0], parent=True),
         code=get_code("tables"),
     message:
         "Write the tables of {wildcards.task}"
     shell:
-        "cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
+        "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
 
 
 rule draw_figures:
@@ -48,14 +52,16 @@ rule draw_figures:
         ),
     log:
         f"{results}/logs/figures/{{task}}_{{dataset}}.log",
+    conda:
+        "../../environment.yml"
     params:
         labels=json.dumps(plan.labels),
-        folder=f"{results}/figures",
+        folder=subpath(output[0], parent=True),
         code=get_code("figures"),
     message:
         "Draw the figures of {wildcards.task} on {wildcards.dataset}"
     shell:
-        "cmcr figures --scores {input} --task {wildcards.task} --dataset {wildcards.dataset} --labels {params.labels:q}"
+        "python -m cmcr figures --scores {input} --task {wildcards.task} --dataset {wildcards.dataset} --labels {params.labels:q}"
         " --folder {params.folder} > {log} 2>&1"
 
 
@@ -67,6 +73,8 @@ rule draw_features:
         f"{results}/figures/features_{{dataset}}_{{method}}.png",
     log:
         f"{results}/logs/figures/features_{{dataset}}_{{method}}.log",
+    conda:
+        "../../environment.yml"
     params:
         job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
         title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
@@ -74,5 +82,5 @@ rule draw_features:
     message:
         "Draw what {wildcards.method} learned on {wildcards.dataset}"
     shell:
-        "cmcr draw-features --job {params.job:q} --weights {input.weights} --index {input.index}"
+        "python -m cmcr draw-features --job {params.job:q} --weights {input.weights} --index {input.index}"
         " --title {params.title:q} --output {output} > {log} 2>&1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcr.data.toy.geometry import f32
 from cmcr.data.toy.materials import PROPERTIES, Material
 from cmcr.data.toy.patterns import LEVELS, TILE, atlas
 from cmcr.data.toy.raycast import Hits, Moment, RayCaster
@@ -52,7 +53,7 @@ def photograph(
     mirrored = rays[shiny] + 2 * hits.cosine[shiny, None] * hits.normal[shiny]
     colour[shiny] += gloss[shiny, None] * (_sky(light, mirrored) - colour[shiny])
     haze = 1 - np.exp(-hits.distance / light.haze_m)[:, None]
-    image[seen] = colour + haze * (np.float32(light.horizon) - colour)
+    image[seen] = colour + haze * (f32(light.horizon) - colour)
     image += rng.normal(scale=_NOISE, size=image.shape).astype(np.float32)
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).reshape(*size, 3)
 
@@ -60,7 +61,7 @@ def photograph(
 def _sky(light: Light, rays: Colours) -> Colours:
     """Bright at the horizon, darker at the zenith; below the horizon, for mirrors, a dull ground."""
     up = np.clip(rays[:, 2:], 0, 1) ** np.float32(0.6)
-    sky = np.float32(light.horizon) + up * (np.float32(light.zenith) - np.float32(light.horizon))
+    sky = f32(light.horizon) + up * (f32(light.zenith) - f32(light.horizon))
     return np.where(rays[:, 2:] < -0.05, np.float32(0.35) * sky, sky)
 
 
@@ -82,10 +83,10 @@ def _surface_colour(caster: RayCaster, hits: Hits, focal: float) -> Colours:
 
 def _illumination(moment: Moment, light: Light, hits: Hits, points: Colours) -> Colours:
     """Scattered light from above plus the sun, where it reaches."""
-    sun = np.float32(light.sun)
+    sun = f32(light.sun)
     bright = light.ambient * (0.75 + 0.25 * hits.normal[:, 2])
     facing = hits.normal @ sun
     lit = np.flatnonzero(facing > 0)
     lit = lit[moment.sees(points[lit], hits.normal[lit], sun)]
-    bright[lit] += np.float32(light.sun_strength) * facing[lit]
+    bright[lit] += light.sun_strength * facing[lit]
     return bright

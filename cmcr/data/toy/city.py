@@ -13,7 +13,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cmcr.data.toy.nuscenes_format import TABLES, TRAIN_SCENES, VALIDATION_SCENES, VERSION, shared_tables
+from cmcr.data.nuscenes_tables import LABEL_TABLES
+from cmcr.data.toy.nuscenes_format import (
+    DESCRIPTION,
+    TABLES,
+    TRAIN_SCENES,
+    VALIDATION_SCENES,
+    VERSION,
+    shared_tables,
+)
 from cmcr.data.toy.nuscenes_writer import NuScenesWriter
 from cmcr.data.toy.recording import duration_s, record
 from cmcr.data.toy.scene import make_world, scene_generator
@@ -23,6 +31,8 @@ from cmcr.options import Options
 
 #: Recording time of the first scene, in microseconds since 1970, and the distance between scenes.
 _FIRST_US, _BETWEEN_US = 1_704_067_200_000_000, 3_600_000_000
+
+_AGAIN = "delete it and make the scene again"
 
 
 class ToyCityOptions(Options):
@@ -52,10 +62,12 @@ def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path
 
     Raises:
         ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
+        DataError: ``root`` holds another data set.
     """
     known = TRAIN_SCENES + VALIDATION_SCENES
     if scene_name not in known:
         raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(known)}")
+    _check_owner(root)
     start_us = _FIRST_US + known.index(scene_name) * _BETWEEN_US
     world = make_world(options.seed, scene_name, duration_s(options.keyframes))
     writer = NuScenesWriter(root, options.seed, scene_name, start_us, world)
@@ -68,16 +80,40 @@ def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path
 def write_tables(parts: Sequence[Path], root: Path) -> None:
     """Put the parts of all scenes and the shared records together: the tables in ``root``/v1.0-mini.
 
-    The order of ``parts`` does not matter.
+    The order of ``parts`` does not matter. Label files that no part names, left by a killed run or by an earlier city
+    with other options, are deleted: the devkit would count them and refuse the folder.
 
     Raises:
-        DataError: a part is missing or is none.
+        DataError: a part is missing or is none; ``root`` holds another data set.
     """
+    _check_owner(root)
     scenes = sorted((_read_part(part) for part in parts), key=lambda tables: tables["scene"][0]["name"])
     shared = shared_tables()
     for table in TABLES:
         records = shared.get(table, []) + [record for tables in scenes for record in tables[table]]
+        if table in LABEL_TABLES:
+            _delete_unnamed(root / table / VERSION, {Path(record["filename"]).name for record in records})
         write_json(root / VERSION / f"{table}.json", records)
+
+
+def _check_owner(root: Path) -> None:
+    """Refuse to write into anything but a toy city or a folder without tables."""
+    table = root / VERSION / "scene.json"
+    if table.exists():
+        foreign = [scene["name"] for scene in json.loads(table.read_bytes()) if scene["description"] != DESCRIPTION]
+        if foreign:
+            raise DataError.at(
+                root,
+                expected="a toy city or a new folder",
+                found=f"a data set with {foreign[0]}",
+                fix="choose another folder for the toy city",
+            )
+
+
+def _delete_unnamed(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
 
 
 def _read_part(part: Path) -> dict:
@@ -87,4 +123,6 @@ def _read_part(part: Path) -> dict:
         raise DataError.at(
             part, expected="the tables of a toy scene", found=str(error), fix="delete it and run again"
         ) from None
+    if not isinstance(tables, dict) or set(tables) != set(TABLES):
+        raise DataError.at(part, expected="the tables of a toy scene", found="something else", fix=_AGAIN)
     return tables

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cmcr.data.toy.materials import Material
 
 #: (F, 3, 3) float32 corners of F triangles.
 Triangles = NDArray[np.float32]
 Colour = tuple[float, float, float]
+
+
+def f32(values: ArrayLike) -> NDArray[np.float32]:
+    """Return ``values`` as an array of float32, the number type of all geometry."""
+    return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,7 @@ class Mesh:
 
     def placed(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Mesh:
         """Return the mesh turned by ``yaw`` (radians) about its own z axis, then shifted. The pattern sticks to it."""
-        return Mesh(turn(self.corners, yaw) + np.float32([x, y, z]), self.texture, self.material, self.colours)
+        return Mesh(turn(self.corners, yaw) + f32([x, y, z]), self.texture, self.material, self.colours)
 
     @property
     def bounds(self) -> NDArray[np.float32]:
@@ -74,14 +80,14 @@ def paint(triangles: Triangles, material: Material, colour: Colour, figure: Colo
         triangles.astype(np.float32),
         np.where(is_flat[:, None, None], triangles[:, :, :2], on_wall).astype(np.float32),
         np.full(count, material, np.uint8),
-        np.tile(np.float32([colour, figure or colour]), (count, 1, 1)),
+        np.tile(f32([colour, figure or colour]), (count, 1, 1)),
     )
 
 
 def turn(triangles: Triangles, yaw: float) -> Triangles:
     """Rotate about the z axis."""
     cos, sin = np.cos(yaw), np.sin(yaw)
-    return triangles @ np.float32([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    return triangles @ f32([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
 def box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) -> Triangles:
@@ -92,8 +98,8 @@ def box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) 
 
 def prism(profile: Sequence[tuple[float, float]], left: Sequence[float], right: Sequence[float]) -> Triangles:
     """A solid between two side faces: the convex outline ``profile`` in x and z, at y = ``left`` and y = ``right``."""
-    outline = np.float32(profile)
-    sides = [np.stack([outline[:, 0], np.float32(y), outline[:, 1]], 1) for y in (left, right)]
+    outline = f32(profile)
+    sides = [np.stack([outline[:, 0], f32(y), outline[:, 1]], 1) for y in (left, right)]
     faces = [fan(side) for side in sides]
     follow = [np.roll(side, -1, 0) for side in sides]
     faces.append(quads(sides[0], follow[0], follow[1], sides[1]))
@@ -111,13 +117,11 @@ def quads(*corners: NDArray[np.float32]) -> Triangles:
     return np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.float32)
 
 
-def tube(
-    start: Sequence[float], end: Sequence[float], radius: float, end_radius: float | None = None, sides: int = 8
-) -> Triangles:
+def tube(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8) -> Triangles:
     """A closed cylinder or cone frustum between two points; an end of radius 0 is a tip."""
-    foot, head = np.float32(start), np.float32(end)
+    foot, head = f32(start), f32(end)
     axis = (head - foot) / np.linalg.norm(head - foot)
-    across = np.cross(axis, np.float32([0, 0, 1] if abs(axis[2]) < 0.9 else [1, 0, 0]))
+    across = np.cross(axis, f32([0, 0, 1] if abs(axis[2]) < 0.9 else [1, 0, 0]))
     across /= np.linalg.norm(across)
     angle = np.arange(sides) * (2 * np.pi / sides)
     circle = np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * np.cross(axis, across)
@@ -127,12 +131,12 @@ def tube(
     return np.concatenate([wall, fan(low), fan(high)]).astype(np.float32)
 
 
-def hoop(centre: Sequence[float], radius: float, rim: float, width: float, sides: int = 12) -> Triangles:
+def hoop(centre: ArrayLike, radius: float, rim: float, width: float, sides: int = 12) -> Triangles:
     """A wheel without its disc: the flat ring of depth ``rim`` around the y axis, of breadth ``width``."""
     angle = np.arange(sides) * (2 * np.pi / sides)
     circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
-    shift = np.float32([0, width / 2, 0])
-    outer, inner = np.float32(centre) + radius * circle, np.float32(centre) + (radius - rim) * circle
+    shift = f32([0, width / 2, 0])
+    outer, inner = f32(centre) + radius * circle, f32(centre) + (radius - rim) * circle
     rings = [outer - shift, outer + shift, inner + shift, inner - shift]
     faces = [
         quads(rings[i], np.roll(rings[i], -1, 0), np.roll(rings[i - 3], -1, 0), rings[i - 3]) for i in range(len(rings))
@@ -140,7 +144,7 @@ def hoop(centre: Sequence[float], radius: float, rim: float, width: float, sides
     return np.concatenate(faces).astype(np.float32)
 
 
-def ellipsoid(centre: Sequence[float], radii: Sequence[float], sides: int = 8, rows: int = 4) -> Triangles:
+def ellipsoid(centre: ArrayLike, radii: ArrayLike, sides: int = 8, rows: int = 4) -> Triangles:
     """A ball of ``rows`` belts."""
     azimuth = np.arange(sides) * (2 * np.pi / sides)
     polar = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)
@@ -149,17 +153,15 @@ def ellipsoid(centre: Sequence[float], radii: Sequence[float], sides: int = 8, r
         [level * np.cos(azimuth), level * np.sin(azimuth), np.broadcast_to(np.sin(polar)[:, None], (rows + 1, sides))],
         2,
     )
-    grid = np.float32(centre) + grid * np.float32(radii)
-    belts = [quads(low, np.roll(low, -1, 0), np.roll(high, -1, 0), high) for low, high in zip(grid, grid[1:])]
+    grid = f32(centre) + grid * f32(radii)
+    belts = [quads(low, np.roll(low, -1, 0), np.roll(high, -1, 0), high) for low, high in pairwise(grid)]
     return np.concatenate(belts).astype(np.float32)
 
 
-def leaves(
-    centre: Sequence[float], radii: Sequence[float], count: int, size: float, rng: np.random.Generator
-) -> Triangles:
-    """``count`` loose triangles of about ``size`` in an ellipsoid, denser towards its hull: what a beam meets in a crown."""
+def leaves(centre: ArrayLike, radii: ArrayLike, count: int, size: float, rng: np.random.Generator) -> Triangles:
+    """``count`` loose triangles of about ``size`` in an ellipsoid, denser towards its hull: a crown of a tree."""
     direction = rng.normal(size=(count, 1, 3))
     direction /= np.linalg.norm(direction, axis=2, keepdims=True)
     middle = direction * rng.uniform(0.3, 1.0, (count, 1, 1)) ** 0.5
-    corners = np.float32(centre) + middle * np.float32(radii) + rng.normal(scale=size / 2, size=(count, 3, 3))
+    corners = f32(centre) + middle * f32(radii) + rng.normal(scale=size / 2, size=(count, 3, 3))
     return corners.astype(np.float32)

@@ -1,4 +1,4 @@
-"""A spinning LiDAR in the toy city: 32 beams that sweep clockwise from the vehicle's left in a twentieth of a second."""
+"""A spinning LiDAR in the toy city: 32 beams that turn clockwise, from the left to the left, in a twentieth second."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcr.data.toy.geometry import f32
 from cmcr.data.toy.materials import PROPERTIES, Material
-from cmcr.data.toy.raycast import Hits, RayCaster
+from cmcr.data.toy.raycast import Hits, Moment, RayCaster
 from cmcr.data.toy.rig import ego_from_lidar, world_from_ego
 
 #: Elevations of the rings in degrees, from the lowest up (those of nuScenes' LiDAR).
@@ -33,11 +34,13 @@ class Sweep:
         points: (P, 5) float32 x, y, z in metres, intensity in [0, 255], ring.
         body: (P,) int32 number of the body each point lies on.
         mover_times: time in seconds at which the beam passed each moving body, in the order of `RayCaster.movers`.
+        moment: the world as the beam met it.
     """
 
     points: NDArray[np.float32]
     body: NDArray[np.int32]
     mover_times: NDArray[np.float64]
+    moment: Moment
 
 
 def scan(caster: RayCaster, end_s: float, azimuth_steps: int, rng: np.random.Generator) -> Sweep:
@@ -46,7 +49,7 @@ def scan(caster: RayCaster, end_s: float, azimuth_steps: int, rng: np.random.Gen
     The vehicle moves on between the columns. Each moving body is met where it is when the beam passes its middle.
     """
     poses = [world_from_ego(caster.world, time) @ ego_from_lidar() for time in (end_s - SWEEP_S, end_s)]
-    part = (np.arange(azimuth_steps) + 0.5) / azimuth_steps
+    part: NDArray[np.float64] = (np.arange(azimuth_steps) + 0.5) / azimuth_steps
     azimuth, elevation = np.pi * (1 - 2 * part), np.radians(ELEVATIONS_DEG)
     level = np.cos(elevation)
     beams = np.stack(
@@ -63,14 +66,15 @@ def scan(caster: RayCaster, end_s: float, azimuth_steps: int, rng: np.random.Gen
     origins = np.repeat((1 - share[:, 0]) * poses[0][:3, 3] + share[:, 0] * poses[1][:3, 3], len(level), 0)
 
     times = _passing_times(caster, poses[1], end_s)
-    hits = caster.at(times, poses[1][:3, 3]).cast(origins, directions)
+    moment = caster.at(times, poses[1][:3, 3])
+    hits = moment.cast(f32(origins), f32(directions))
     kept, intensity = _echoes(caster, hits, rng)
     distance = hits.distance[kept] + np.clip(rng.normal(scale=NOISE_M, size=len(kept)), -3 * NOISE_M, 3 * NOISE_M)
     in_world = origins[kept] + directions[kept] * distance[:, None]
     in_lidar = (in_world - poses[1][:3, 3]) @ poses[1][:3, :3]
     ring = kept % len(level)
     points = np.column_stack([in_lidar, intensity, ring]).astype(np.float32)
-    return Sweep(points, caster.body[hits.face[kept]], times)
+    return Sweep(points, caster.body[hits.face[kept]], times, moment)
 
 
 def _passing_times(caster: RayCaster, world_from_lidar: NDArray[np.float64], end_s: float) -> NDArray[np.float64]:

@@ -10,6 +10,9 @@ from cmcr.data.toy.rig import CAMERAS
 
 VERSION = "v1.0-mini"
 
+#: Description of every scene, by which a folder is known to hold a toy city.
+DESCRIPTION = "Toy city"
+
 #: The scenes of the devkit's splits mini_train and mini_val.
 TRAIN_SCENES = (
     "scene-0061", "scene-0553", "scene-0655", "scene-0757", "scene-0796", "scene-1077", "scene-1094", "scene-1100",

@@ -10,19 +10,21 @@ from PIL import Image, ImageDraw
 from pyquaternion import Quaternion
 
 from cmcr.data.toy import rig
-from cmcr.data.toy.nuscenes_format import TABLES, VERSION, Record, attribute_of, token, visibility_token
+from cmcr.data.toy.ground import KERB_M, WALK_M
+from cmcr.data.toy.nuscenes_format import DESCRIPTION, TABLES, VERSION, Record, attribute_of, token, visibility_token
 from cmcr.data.toy.recording import Keyframe, Picture
-from cmcr.data.toy.street import KERB_M, WALK_M
 from cmcr.data.toy.world import CATEGORY_NUMBER, World
 from cmcr.files import atomic_path
 
-#: The boxes' faces keep this distance from the body, so that points with range noise lie within, as annotators draw them.
+#: Distance of a box's faces from the body, so that points with range noise lie within, as annotators draw them.
 BOX_MARGIN_M = 0.05
 
 #: Pixels of the map for each metre, as nuScenes has it.
 _MAP_SCALE = 10
 
 _JPEG_QUALITY = 92
+
+_DATE = "2024-01-01"
 
 
 class NuScenesWriter:
@@ -31,9 +33,9 @@ class NuScenesWriter:
     def __init__(self, root: Path, seed: int, scene: str, start_us: int, world: World):
         self._root, self._key, self._world, self._start_us = root, (seed, scene), world, start_us
         self._scene = scene
+        self._image_size = (0, 0)
         self._log = f"toy-seed{seed}-{scene}"
         self.tables: dict[str, list[Record]] = {table: [] for table in TABLES}
-        self._samples: list[Record] = []
         self._last: dict[str, Record] = {}
         self._instance_number = _numbered(world)
 
@@ -88,7 +90,7 @@ class NuScenesWriter:
                 "first_sample_token": samples[0]["token"],
                 "last_sample_token": samples[-1]["token"],
                 "name": self._scene,
-                "description": "Toy city",
+                "description": DESCRIPTION,
             }
         )
         self.tables["log"].append(
@@ -130,7 +132,8 @@ class NuScenesWriter:
             )
 
     def _write_picture(self, sample: Record, name: str, picture: Picture) -> None:
-        self._image_size = picture.pixels.shape[:2]
+        height, width, _ = picture.pixels.shape
+        self._image_size = height, width
         record = self._sample_data(sample, name, picture.time_s, picture.world_from_ego, self._image_size)
         with atomic_path(self._root / record["filename"]) as path:
             Image.fromarray(picture.pixels).save(path, quality=_JPEG_QUALITY, subsampling=0)

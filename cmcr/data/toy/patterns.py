@@ -55,7 +55,8 @@ def _noise(rng: np.random.Generator, size_m: float, tile_m: float) -> Map:
 def _grid(tile_m: float) -> tuple[Map, Map]:
     """Return the places u along the tile's columns and v along its rows, in metres."""
     centres = (np.arange(TILE) + 0.5) * (tile_m / TILE)
-    return np.meshgrid(centres, centres)
+    u, v = np.meshgrid(centres, centres)
+    return u, v
 
 
 def _flat(grain: float, spots: float = 0.0, size_m: float = 0.5) -> Callable[[Material], Callable]:
@@ -149,7 +150,7 @@ def _stripes(_: np.random.Generator) -> Pattern:
 
 
 def _bands(_: np.random.Generator) -> Pattern:
-    _, v = _grid(0.5)
+    v = _grid(0.5)[1]
     return ((v % 0.25) < 0.11).astype(float), np.ones(())
 
 

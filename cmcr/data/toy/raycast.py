@@ -9,8 +9,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
-from cmcr.data.toy.geometry import Mesh, join, turn
-from cmcr.data.toy.world import CATEGORY_NUMBER, Pose, World
+from cmcr.data.toy.geometry import Mesh, f32, join, turn
+from cmcr.data.toy.world import CATEGORY_NUMBER, ORIGIN, Pose, World
 
 #: Moving bodies farther from the eye than this are left out of a frozen moment, and, where only a view is asked for,
 #: those farther outside it than this: their shadows may fall into the picture.
@@ -58,11 +58,11 @@ class RayCaster:
         meshes = [_in_world(world.bodies[n].mesh, world.bodies[n].pose, n in moving) for n in order]
         sizes = [len(mesh.corners) for mesh in meshes]
         self.mesh = join(meshes)
-        self.body = np.repeat(np.int32(order), sizes)
+        self.body = np.repeat(np.array(order, np.int32), sizes)
         self.category = np.array([CATEGORY_NUMBER[body.category] for body in world.bodies], np.uint8)
         self._static = _scene(self.mesh.corners[: sum(sizes[: len(order) - len(self.movers)])])
-        self._mover_ends = np.cumsum(sizes)[len(order) - len(self.movers) :]
-        self._mover_sizes = sizes[len(order) - len(self.movers) :]
+        faces = np.arange(len(self.body), dtype=np.int32)
+        self._mover_faces = np.split(faces, np.cumsum(sizes)[:-1])[len(order) - len(self.movers) :]
 
     def at(
         self, time_s: float | NDArray[np.float64], eye: NDArray[np.float64], view: tuple[NDArray, float] | None = None
@@ -77,14 +77,11 @@ class RayCaster:
         """
         times = np.broadcast_to(time_s, len(self.movers))
         faces, corners = [], []
-        for number, time, end, size in zip(
-            self.movers, times.tolist(), self._mover_ends, self._mover_sizes, strict=True
-        ):
+        for number, time, own in zip(self.movers, times.tolist(), self._mover_faces, strict=True):
             pose = self.world.bodies[number].at(time)
             if _within(np.array(pose[:3]) - eye, view):
-                own = np.arange(end - size, end, dtype=np.int32)
                 faces.append(own)
-                corners.append(turn(self.mesh.corners[own], pose.yaw) + np.float32(pose[:3]))
+                corners.append(turn(self.mesh.corners[own], pose.yaw) + f32(pose[:3]))
         if not faces:
             return Moment(self, self._static, None, np.empty(0, np.int32))
         return Moment(self, self._static, _scene(np.concatenate(corners)), np.concatenate(faces))
@@ -141,7 +138,7 @@ def _within(offset: NDArray[np.float64], view: tuple[NDArray, float] | None) -> 
 
 
 def _in_world(mesh: Mesh, pose: Pose, moves: bool) -> Mesh:
-    return mesh if moves or pose == (0, 0, 0, 0) else mesh.placed(*pose)
+    return mesh if moves or pose == ORIGIN else mesh.placed(*pose)
 
 
 def _scene(corners: NDArray[np.float32]) -> EmbreeScene:

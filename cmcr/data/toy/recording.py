@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cmcr.data.toy import rig
 from cmcr.data.toy.camera import photograph
-from cmcr.data.toy.geometry import turn
+from cmcr.data.toy.geometry import f32, turn
 from cmcr.data.toy.lidar import Sweep, scan
 from cmcr.data.toy.raycast import Moment, RayCaster
 from cmcr.data.toy.world import Pose, World
@@ -94,7 +94,6 @@ def record(
 def _look_around(caster: RayCaster, sweep: Sweep, world_from_ego: NDArray[np.float64]) -> list[Sighting]:
     """Find the things within range, where they were when the beam passed them, and how much of each is in view."""
     eye = (world_from_ego @ rig.ego_from_lidar())[:3, 3]
-    moment = caster.at(sweep.mover_times, eye)
     times = dict(zip(caster.movers, sweep.mover_times.tolist(), strict=True))
     counts = np.bincount(sweep.body, minlength=len(caster.world.bodies))
     near = {}
@@ -102,7 +101,7 @@ def _look_around(caster: RayCaster, sweep: Sweep, world_from_ego: NDArray[np.flo
         pose = body.at(times.get(number, 0.0)) if body.is_thing else body.pose
         if body.is_thing and np.hypot(pose.x - eye[0], pose.y - eye[1]) < BOX_RANGE_M:
             near[number] = pose
-    visible = _visible_shares(moment, eye, near)
+    visible = _visible_shares(sweep.moment, eye, near)
     return [
         Sighting(number, pose, int(counts[number]), share)
         for (number, pose), share in zip(near.items(), visible, strict=True)
@@ -115,7 +114,7 @@ def _visible_shares(moment: Moment, eye: NDArray[np.float64], poses: dict[int, P
     for number, pose in poses.items():
         corners = moment.caster.world.bodies[number].mesh.corners
         chosen = corners[np.linspace(0, len(corners) - 1, _PROBES).astype(int)]
-        targets.append(turn(chosen.mean(1, keepdims=True), pose.yaw)[:, 0] + np.float32(pose[:3]))
+        targets.append(turn(chosen.mean(1, keepdims=True), pose.yaw)[:, 0] + f32(pose[:3]))
     rays = np.array(targets).reshape(-1, 3) - eye
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     hits = moment.cast(np.broadcast_to(eye, rays.shape), rays)

@@ -39,14 +39,16 @@ class Mounting:
 
 @dataclass(frozen=True)
 class CameraMounting(Mounting):
-    """A camera: focal length and principal point in pixels of 900 x 1600 images, and when it fires before the sweep's end."""
+    """A camera: focal length and principal point in pixels of 900 x 1600 images, and the time it fires before
+    the sweep's end.
+    """
 
     focal: float
     centre: tuple[float, float]
     before_s: float
 
     def intrinsics(self, size: tuple[int, int]) -> Matrix:
-        """(3, 3) camera frame to pixels of an image of ``size`` (height, width), pixel (0, 0) covering [0, 1) x [0, 1)."""
+        """(3, 3) camera frame to pixels of images of ``size`` (height, width); pixel (0, 0) covers [0, 1) x [0, 1)."""
         scale_y, scale_x = size[0] / _FULL_SIZE[0], size[1] / _FULL_SIZE[1]
         return np.array(
             [

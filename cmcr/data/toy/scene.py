@@ -9,7 +9,8 @@ import numpy as np
 
 from cmcr.data.toy import people, vehicles
 from cmcr.data.toy.geometry import Mesh
-from cmcr.data.toy.street import KERB_M, WALK_M, lay_street
+from cmcr.data.toy.ground import KERB_M, WALK_M
+from cmcr.data.toy.street import lay_street
 from cmcr.data.toy.world import Body, Driving, Light, Path, World
 
 #: Street before the recording's first place and behind its last, and free margin around all, in metres.
@@ -90,10 +91,8 @@ def _moving(category: str, track: Driving, rng: np.random.Generator) -> Body:
 def _traffic(path: Path, half: float, ego: Driving, duration_s: float, rng: np.random.Generator) -> list[Body]:
     bodies = []
     # Those in the ego vehicle's own lane keep their distance, those at its edge are overtaken.
-    for gap, categories in (
-        (rng.uniform(15, 19), list(_MAKERS)),
-        (-rng.uniform(12, 15), ["vehicle.car", "vehicle.truck"]),
-    ):
+    ahead, behind = rng.uniform(15, 19), -rng.uniform(12, 15)
+    for gap, categories in ((ahead, list(_MAKERS)), (behind, ["vehicle.car", "vehicle.truck"])):
         track = Driving(path, ego.start_m + gap, ego.speed_mps, ego.left_m, sway_m=ego.sway_m)
         bodies.append(_moving(rng.choice(categories), track, rng))
     for gap in (5.0, 11.0, 24.0, 40.0):

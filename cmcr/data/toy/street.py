@@ -3,129 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from cmcr.data.toy import colours as c
-from cmcr.data.toy import furniture, people, vehicles
-from cmcr.data.toy.geometry import Colour, Mesh, join, paint, quads
+from cmcr.data.toy import furniture, vehicles
+from cmcr.data.toy.geometry import Mesh, join
+from cmcr.data.toy.ground import KERB_M, WALK_M, Cell, Ground, Palette, strip
 from cmcr.data.toy.materials import Material
 from cmcr.data.toy.world import Body, Path
-
-#: Breadth of the strip beside the road (parking, stops, works) and of the sidewalk behind it.
-KERB_M, WALK_M = 2.9, 2.7
-
-
-@dataclass(frozen=True)
-class Ground:
-    """How a piece of ground looks and how high it lies; `bumps_m` is the deviation of its unevenness."""
-
-    category: str
-    material: Material
-    colour: Colour
-    second: Colour
-    z: float
-    bumps_m: float = 0.0
-
-
-class Palette:
-    """The kinds of ground of one scene."""
-
-    def __init__(self, rng: np.random.Generator):
-        grey = rng.uniform(0.24, 0.40)
-        self.road = Ground(
-            "flat.driveable_surface",
-            Material.ASPHALT,
-            (grey, grey, grey * rng.uniform(0.97, 1.03)),
-            (0.15, 0.15, 0.15),
-            0.0,
-        )
-        stone = c.vary([(0.52, 0.50, 0.48), (0.44, 0.43, 0.42), (0.55, 0.45, 0.38)][rng.integers(3)], rng)
-        self.walk = Ground("flat.sidewalk", Material.PAVING, stone, (0.28, 0.27, 0.26), rng.uniform(0.12, 0.16))
-        cobble = c.vary([(0.42, 0.40, 0.38), (0.50, 0.42, 0.36), (0.36, 0.36, 0.38)][rng.integers(3)], rng)
-        self.cobbles = Ground("flat.other", Material.COBBLES, cobble, (0.20, 0.19, 0.18), 0.05, 0.006)
-        self.island = Ground("flat.other", Material.COBBLES, cobble, (0.20, 0.19, 0.18), 0.22, 0.006)
-        grass = c.foliage_colour(rng)
-        dry = c.vary((0.50, 0.44, 0.26), rng)
-        self.grass = Ground("flat.terrain", Material.GRASS, grass, dry, 0.10, 0.04)
-        self.soil = Ground(
-            "flat.terrain", Material.SOIL, c.vary((0.40, 0.32, 0.24), rng), (0.55, 0.5, 0.45), 0.03, 0.06
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """A piece of one side of the street. Places in it: a metres in the driving direction of that side from the cell's
-    begin, b metres outwards from the road's edge.
-    """
-
-    path: Path
-    side: int  # -1: right of the path's direction, 1: left
-    begin_m: float  # smallest s
-    length: float
-    road_half_m: float
-    palette: Palette
-    rng: np.random.Generator
-    bodies: list[Body]
-
-    def add(
-        self, mesh: Mesh, category: str, a: float, b: float, yaw: float = 0.0, z: float = 0.0, ridden: bool = False
-    ) -> None:
-        """Put a body there, its x axis turned by ``yaw`` against the driving direction."""
-        s = self.begin_m + (a if self.side < 0 else self.length - a)
-        turned = yaw + (np.pi if self.side > 0 else 0.0)
-        self.bodies.append(
-            Body(mesh, category, self.path.pose(s, self.side * (self.road_half_m + b), z, turned), ridden=ridden)
-        )
-
-    def lay(self, ground: Ground, b: tuple[float, float]) -> None:
-        """Cover the cell's length between two distances from the road's edge with ground."""
-        d = tuple(self.side * (self.road_half_m + value) for value in b)
-        s = (self.begin_m, self.begin_m + self.length)
-        self.bodies.append(Body(strip(self.path, s, (d[0], d[1]), ground, self.rng), ground.category))
-
-    def pedestrian(self, a: float, b: float, z: float, worker: bool = False) -> None:
-        """Put a standing person somewhere."""
-        child = not worker and self.rng.random() < 0.15
-        height = self.rng.uniform(1.1, 1.45) if child else self.rng.uniform(1.58, 1.95)
-        kind = "construction_worker" if worker else "child" if child else "adult"
-        mesh = people.pedestrian(self.rng, height=height, worker=worker)
-        self.add(mesh, f"human.pedestrian.{kind}", a, b, self.rng.uniform(-np.pi, np.pi), z)
-
-
-def strip(path: Path, s: tuple[float, float], d: tuple[float, float], ground: Ground, rng: np.random.Generator) -> Mesh:
-    """Ground between two places along and two places across the street, with vertical edges down to the road."""
-    step = 0.7 if ground.bumps_m > 0.01 else 2.0
-    s_grid = np.linspace(*s, max(2, int(np.ceil((s[1] - s[0]) / step)) + 1))
-    d_grid = np.linspace(*d, max(2, int(np.ceil(abs(d[1] - d[0]) / step)) + 1))
-    s_all, d_all = np.meshgrid(s_grid, d_grid, indexing="ij")
-    z = np.full(s_all.shape, ground.z)
-    z[1:-1, 1:-1] += rng.normal(scale=ground.bumps_m, size=z[1:-1, 1:-1].shape)
-    top = np.concatenate([path.points(s_all, d_all), z[..., None]], -1)
-    floor = quads(*(block.reshape(-1, 3) for block in (top[:-1, :-1], top[1:, :-1], top[1:, 1:], top[:-1, 1:])))
-    mesh = paint(floor, ground.material, ground.colour, ground.second)
-    if ground.z <= 0:
-        return mesh
-    border = np.concatenate([top[:, 0], top[-1, 1:], top[-2::-1, -1], top[0, -2::-1]])
-    foot = border * np.float64([1, 1, 0]) - np.float64([0, 0, 0.2])
-    edge = quads(border[:-1], border[1:], foot[1:], foot[:-1])
-    return join([mesh, paint(edge, Material.CONCRETE, c.vary((0.58, 0.57, 0.55), rng))])
 
 
 def lay_street(path: Path, road_half_m: float, rng: np.random.Generator) -> list[Body]:
     """Return the ground, buildings and standing things along the whole ``path``."""
     palette = Palette(rng)
-    bodies = [
-        Body(
-            strip(path, (-60, path.length_m + 60), (-road_half_m, road_half_m), palette.road, rng),
-            "flat.driveable_surface",
-        )
-    ]
-    bodies.append(Body(_markings(path, road_half_m, rng), "flat.driveable_surface"))
+    whole = (-60.0, path.length_m + 60.0)
+    road = strip(path, whole, (-road_half_m, road_half_m), palette.road, rng)
+    bodies = [Body(mesh, palette.road.category) for mesh in (road, _markings(path, road_half_m, rng))]
     base = Ground("flat.terrain", Material.GRASS, palette.grass.colour, palette.grass.second, -0.12)
     for side in (-1, 1):
-        wide = strip(path, (-60, path.length_m + 60), (side * road_half_m, side * (road_half_m + 70)), base, rng)
+        wide = strip(path, whole, (side * road_half_m, side * (road_half_m + 70)), base, rng)
         bodies.append(Body(wide, "flat.terrain"))
         order = rng.permutation(len(_KINDS))
         position, number = -10.0 * rng.random(), 0
@@ -139,14 +36,12 @@ def lay_street(path: Path, road_half_m: float, rng: np.random.Generator) -> list
 
 def _markings(path: Path, road_half_m: float, rng: np.random.Generator) -> Mesh:
     """The dashed middle line and the two edge lines."""
-    paint_ground = Ground(
-        "flat.driveable_surface", Material.MARKING, c.vary((0.80, 0.80, 0.76), rng), (0.6, 0.6, 0.6), 0.0
-    )
+    line = Ground("flat.driveable_surface", Material.MARKING, c.vary((0.80, 0.80, 0.76), rng), (0.6, 0.6, 0.6), 0.0)
     pieces = []
     for s in np.arange(0, path.length_m, 6.0):
-        pieces.append(strip(path, (s, s + 3.0), (-0.08, 0.08), paint_ground, rng))
+        pieces.append(strip(path, (s, s + 3.0), (-0.08, 0.08), line, rng))
     for d in (-road_half_m + 0.15, road_half_m - 0.27):
-        pieces.append(strip(path, (0, path.length_m), (d, d + 0.12), paint_ground, rng))
+        pieces.append(strip(path, (0, path.length_m), (d, d + 0.12), line, rng))
     raised = join(pieces)
     return raised.placed(0, 0, 0.008)
 
@@ -184,21 +79,17 @@ def _front(cell: Cell, b: float) -> None:
             cell.add(edge(cell.length * 0.8, rng), category, middle, b + 0.4, 0, ground.z)
         for _ in range(rng.integers(1, 4)):
             cell.add(
-                furniture.bush(rng), "static.vegetation", *_place(cell, b + 1.0, b + min(depth, 6) - 0.3), 0, ground.z
+                furniture.bush(rng), "static.vegetation", *cell.place(b + 1.0, b + min(depth, 6) - 0.3), 0, ground.z
             )
     else:
-        cell.add(furniture.bench(rng), "static.manmade", *_place(cell, b + 0.6, b + depth - 0.5), 0, ground.z)
+        cell.add(furniture.bench(rng), "static.manmade", *cell.place(b + 0.6, b + depth - 0.5), 0, ground.z)
     if is_park:
         for _ in range(4):
-            cell.add(furniture.tree(rng), "static.vegetation", *_place(cell, b + 2, b + depth), 0, ground.z)
+            cell.add(furniture.tree(rng), "static.vegetation", *cell.place(b + 2, b + depth), 0, ground.z)
     elif depth > 4 and rng.random() < 0.5:
         cell.add(furniture.tree(rng), "static.vegetation", middle, b + depth / 2, 0, ground.z)
     house = furniture.building(cell.length - rng.choice([0.0, 0.0, 2.0]), 10.0, rng)
     cell.add(house, "static.manmade", middle, b + depth, np.pi, 0.0)
-
-
-def _place(cell: Cell, b_low: float, b_high: float) -> tuple[float, float]:
-    return cell.rng.uniform(0.5, cell.length - 0.5), cell.rng.uniform(b_low, max(b_low, b_high))
 
 
 def _cars(cell: Cell) -> None:
@@ -265,13 +156,13 @@ def _plaza(cell: Cell) -> None:
     p, rng = cell.palette, cell.rng
     cell.lay(p.walk, (0, KERB_M + WALK_M))
     for _ in range(rng.integers(7, 11)):
-        cell.pedestrian(*_place(cell, 0.4, 4.8), p.walk.z)
+        cell.pedestrian(*cell.place(0.4, 4.8), p.walk.z)
     middle = cell.length * rng.uniform(0.4, 0.6)
     for a in (middle - 1.2, middle + 1.2):
         cell.add(furniture.barrier(rng), "movable_object.barrier", a, 0.4, np.pi / 2 + rng.normal(scale=0.05), p.walk.z)
     for a in (0.5, 1.3, middle - 2.8, middle + 2.8, cell.length - 1.3, cell.length - 0.5):
         cell.add(furniture.cone(rng), "movable_object.trafficcone", a, 0.35 + rng.normal(scale=0.08), 0, p.walk.z)
-    cell.add(furniture.bench(rng), "static.manmade", *_place(cell, 3.5, 5.0), 0, p.walk.z)
+    cell.add(furniture.bench(rng), "static.manmade", *cell.place(3.5, 5.0), 0, p.walk.z)
     _front(cell, KERB_M + WALK_M)
 
 
@@ -286,7 +177,7 @@ def _side_street(cell: Cell) -> None:
     cell.add(vehicles.car(rng), "vehicle.car", 0.7 * cell.length, 10.0, np.pi / 2)
     cell.add(vehicles.car(rng), "vehicle.car", 0.3 * cell.length, 18.0, -np.pi / 2)
     for _ in range(rng.integers(2, 5)):
-        cell.pedestrian(*_place(cell, 3.2, 7.0), 0.0)
+        cell.pedestrian(*cell.place(3.2, 7.0), 0.0)
     cell.add(furniture.building(14.0, 8.0, rng), "static.manmade", cell.length / 2, 45.0, np.pi)
 
 
@@ -296,7 +187,7 @@ def _verge(cell: Cell) -> None:
     _sidewalk(cell, ground)
     cell.add(furniture.tree(rng), "static.vegetation", cell.length / 2, 1.4, 0, ground.z)
     for _ in range(2):
-        cell.add(furniture.bush(rng), "static.vegetation", *_place(cell, 0.9, 2.0), 0, ground.z)
+        cell.add(furniture.bush(rng), "static.vegetation", *cell.place(0.9, 2.0), 0, ground.z)
 
 
 _KINDS: tuple[tuple[float, Callable[[Cell], None]], ...] = (

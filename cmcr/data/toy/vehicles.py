@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from cmcr.data.toy import colours as c
-from cmcr.data.toy.geometry import Colour, Mesh, box, hoop, join, paint, prism, tube
+from cmcr.data.toy.geometry import Colour, Mesh, box, f32, fan, hoop, join, paint, prism, tube
 from cmcr.data.toy.materials import Material
 from cmcr.data.toy.people import rider
 
@@ -19,8 +19,11 @@ def _wheels(axles: list[float], half_width: float, radius: float, breadth: float
         for side in (-1, 1):
             outer, inner = side * half_width, side * (half_width - breadth)
             parts.append(paint(tube((x, inner, radius), (x, outer, radius), radius, sides=10), Material.RUBBER, c.TYRE))
-            hub = tube((x, inner, radius), (x, outer + side * 0.02, radius), 0.55 * radius, sides=8)
-            parts.append(paint(hub, Material.METAL, c.STEEL))
+            angle = np.arange(8) * (np.pi / 4)
+            hub = f32([x, outer + side * 0.01, radius]) + 0.55 * radius * f32(
+                np.stack([np.cos(angle), np.zeros(8), np.sin(angle)], 1)
+            )
+            parts.append(paint(fan(hub), Material.METAL, c.STEEL))
     return join(parts)
 
 
@@ -147,7 +150,7 @@ def bus(rng: np.random.Generator) -> Mesh:
 
 
 def trailer(rng: np.random.Generator) -> Mesh:
-    """A semi-trailer without its tractor: a ribbed container or a planked box on a frame with legs, wheels at the back."""
+    """A semi-trailer without its tractor: a ribbed or planked box on a frame with legs, wheels at the back."""
     length, half = rng.uniform(7.0, 10.0), 1.25
     front, back, top = length / 2, -length / 2, rng.uniform(2.9, 3.7)
     material = Material.RIBS if rng.random() < 0.7 else Material.PLANKS

@@ -1,7 +1,7 @@
 """The world of a toy scene: what exists, where it is at any time, of which category and material. No sensor, no file.
 
 The world frame is right-handed with z up, metres, its origin below and left of everything (all x and y are positive).
-Times are seconds since the scene's first moment; yaw is the angle of a body's x axis about z, counted from the world's x.
+Times are seconds since the scene's first moment; yaw is the angle from the world's x axis to a body's.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class Pose(NamedTuple):
     y: float
     z: float
     yaw: float
+
+
+ORIGIN = Pose(0.0, 0.0, 0.0, 0.0)
 
 
 class Track(Protocol):
@@ -73,12 +76,12 @@ class Path:
         return x, y
 
     def points(self, s: NDArray[np.float64], d: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (..., 2) x, y of places ``s`` along and ``d`` to the left; beyond its ends the street goes straight on."""
+        """Return (..., 2) x, y of places ``s`` along and ``d`` to the left; beyond its ends it goes straight on."""
         return self._at(np.asarray(s), np.asarray(d))[..., :2]
 
     def pose(self, s: float, d: float, z: float = 0.0, yaw: float = 0.0) -> Pose:
         """Pose at a place, turned by ``yaw`` against the street's direction."""
-        x, y, heading = self._at(np.float64(s), np.float64(d)).tolist()
+        x, y, heading = self._at(np.array(s), np.array(d)).tolist()
         return Pose(x, y, z, heading + yaw)
 
     def _at(self, s: NDArray[np.float64], d: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,7 +129,7 @@ class Body:
 
     mesh: Mesh
     category: str
-    pose: Pose = Pose(0.0, 0.0, 0.0, 0.0)
+    pose: Pose = ORIGIN
     track: Track | None = None
     ridden: bool = False
 
@@ -161,7 +164,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything of one scene: its bodies (a body's number is its place), the light, and the recording vehicle's way."""
+    """Everything of one scene: its bodies (a body's number is its place), the light, and the vehicle's way."""
 
     bodies: tuple[Body, ...]
     light: Light
