@@ -25,4 +25,6 @@ def prepare(compute: ComputeOptions, seed: int) -> None:
     """Prepare this process: threads, deterministic algorithms, and the seed of parameter initialisation."""
     torch.set_num_threads(compute.threads)
     torch.use_deterministic_algorithms(True, warn_only=compute.device == "cuda")
+    # Deterministic mode would also fill every new tensor with NaN, to show reads of unwritten memory; that costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Gather scores files; a script and not a shell command, because the list of inputs may be longer than a command may be."""
+"""Gather scores files; a script, because the list of inputs may be longer than a shell command may be."""
 
 from cmcr.results.collect import collect_scores, write_scores_table
 

@@ -21,9 +21,12 @@ Colours = NDArray[np.float32]
 def pixel_rays(
     intrinsics: NDArray[np.float64], size: tuple[int, int], world_from_camera: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return origins and unit directions, (H * W, 3) each in the world, of the rays through the pixels' centres."""
+    """Return origins and unit directions, (H * W, 3) each in the world, of the rays through the pixels' centres.
+
+    The centre of the first pixel is (0, 0), as nuScenes' intrinsics and all who round projections to pixels have it.
+    """
     height, width = size
-    column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    column, row = np.meshgrid(np.arange(width), np.arange(height))
     pixels = np.stack([column, row, np.ones(size)], -1).reshape(-1, 3)
     rays = pixels @ np.linalg.inv(intrinsics).T @ world_from_camera[:3, :3].T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)

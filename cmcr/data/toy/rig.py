@@ -48,12 +48,12 @@ class CameraMounting(Mounting):
     before_s: float
 
     def intrinsics(self, size: tuple[int, int]) -> Matrix:
-        """(3, 3) camera frame to pixels of images of ``size`` (height, width); pixel (0, 0) covers [0, 1) x [0, 1)."""
+        """(3, 3) camera frame to pixels of images of ``size`` (height, width); the first pixel is centred at (0, 0)."""
         scale_y, scale_x = size[0] / _FULL_SIZE[0], size[1] / _FULL_SIZE[1]
         return np.array(
             [
-                [self.focal * scale_x, 0.0, self.centre[0] * scale_x],
-                [0.0, self.focal * scale_y, self.centre[1] * scale_y],
+                [self.focal * scale_x, 0.0, (self.centre[0] + 0.5) * scale_x - 0.5],
+                [0.0, self.focal * scale_y, (self.centre[1] + 0.5) * scale_y - 0.5],
                 [0.0, 0.0, 1.0],
             ]
         )

@@ -186,7 +186,7 @@ def test_projected_points_fall_on_the_pixels_of_their_object(nusc: NuScenes, wor
             view = rig.world_from_ego(caster.world, time) @ rig.ego_from_camera(channel)
             np.testing.assert_allclose(view, _world_from_camera(nusc, record), atol=1e-6)
             hits = caster.at(time, view[:3, 3]).cast(*pixel_rays(camera.intrinsics(size), size, view))
-            place = np.floor(pixels[1]).astype(int) * size[1] + np.floor(pixels[0]).astype(int)
+            place = np.rint(pixels[1]).astype(int) * size[1] + np.rint(pixels[0]).astype(int)
             hit = names[caster.body[hits.face[place]]]
             label = np.array([colours[tuple(colour)] for colour in paint[:, :3]])
             right += int(((hit == label) & (hits.face[place] >= 0)).sum())
