@@ -68,8 +68,8 @@ class Workflow:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
-        start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores)]
-        return [*start, "--configfile", "config.yaml", *arguments]
+        start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        return [*start, "--configfile", "config.yaml", "--cores", str(cores), *arguments]
 
     def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

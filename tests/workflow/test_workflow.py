@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from .conftest import ROOT, TINY, Workflow
 @pytest.fixture
 def copied(finished: Workflow, tmp_path: Path) -> Workflow:
     """A finished run that may be changed."""
-    shutil.copytree(finished.folder, tmp_path / "run", symlinks=True)
-    return Workflow(tmp_path / "run")
+    shutil.copytree(finished.folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Workflow(tmp_path)
 
 
 def with_change(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def with_change(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
 
 def planned(output: str) -> list[str]:
     """The messages of the jobs that a dry run lists."""
-    return [line.split(": ", 1)[1] for line in output.splitlines() if line.startswith("Job ")]
+    return re.findall(r"^Job \d+: (.*)$", output, flags=re.MULTILINE)
 
 
 def test_a_dry_run_reads_like_a_plan(workflow: Workflow) -> None:
@@ -80,7 +81,7 @@ def test_one_core_and_another_folder_give_the_same_bytes(finished: Workflow, wor
     [
         ("the toy city", "logs/data/toy_nuscenes/scene-0061.log"),
         ("pre-training", "pretrain/toy_nuscenes/ppkt/seed0/metrics.csv"),
-        ("fine-tuning", "finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0/stored/metrics.csv"),
+        ("fine-tuning", "finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0/metrics.csv"),
     ],
 )
 def test_killed_in_the_middle_the_same_command_ends_alike(
