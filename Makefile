@@ -47,7 +47,7 @@ format: .venv/ready ## bring all code into its form
 docs: .venv/ready ## print the config reference from the code
 	cmcr config-docs
 
-clean: ## remove what runs have made (the record and the published numbers stay) and all caches
-	git clean -fdXq -e '!.venv' -e '!.venv/**' results .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove what the toy and smoke runs have made, and the caches of all tools
+	rm -rf results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
 .PHONY: help setup tables smoke test test-fast lint format docs clean

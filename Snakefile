@@ -6,7 +6,7 @@ min_version("9.0")
 # A config file named on the command line replaces the default; Snakemake alone would merge the two.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/toy.yaml"
+    configfile: f"{workflow.basedir}/config/toy.yaml"
 
 
 include: "workflow/rules/common.smk"

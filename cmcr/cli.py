@@ -22,7 +22,7 @@ COMMANDS = {
     "finetune": "fine-tune a pre-trained network for a task, and score it",
     "collect": "gather scores files into one table",
     "tables": "write the comparison tables",
-    "figures": "draw the figures of the comparison",
+    "figure": "draw a figure of the comparison",
     "draw-features": "draw paired points and learned features on the images of a scan",
     "show": "print a run's tables and say where everything is",
     "methods": "list the methods that can be run",

@@ -1,4 +1,4 @@
-"""What a job may use: device, threads and number format, and how a process is prepared for it."""
+"""What a job may use: device and threads, and how a process is prepared for it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ class ComputeOptions(Options):
     """Where networks run."""
     threads: PositiveInt = 1
     """CPU threads of one job. Fixed here, not by ``--cores``: the last bit of a sum depends on how it is split up."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Number format of training."""
 
 
 def prepare(compute: ComputeOptions, seed: int) -> None:
@@ -26,5 +24,5 @@ def prepare(compute: ComputeOptions, seed: int) -> None:
     torch.set_num_threads(compute.threads)
     torch.use_deterministic_algorithms(True, warn_only=compute.device == "cuda")
     # Deterministic mode would also fill every new tensor with NaN, to show reads of unwritten memory; that costs time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from cmcr.compute import ComputeOptions
 from cmcr.config_errors import describe
@@ -28,7 +36,15 @@ from cmcr.recipe import Recipe
 
 #: Ids become names of folders and wildcards of rules.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
-Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+def _printable(percent: float) -> float:
+    if float(f"{percent:g}") != percent:
+        raise ValueError("a share of the labels has at most six digits, because it becomes a name")
+    return percent
+
+
+Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_printable)]
 
 
 class Splits(Options):
@@ -38,6 +54,14 @@ class Splits(Options):
     """Split of pre-training and fine-tuning."""
     validation: str
     """Split that is scored; every frame of it."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Splits:
+        if self.train == self.validation:
+            raise ValueError(
+                f"train and validation are both {self.train}; a network is not scored on what it learned from"
+            )
+        return self
 
 
 class DatasetOptions(Options):
@@ -58,6 +82,8 @@ class DatasetOptions(Options):
     def _one_source(self) -> DatasetOptions:
         if (self.root is None) == (self.toy is None):
             raise ValueError("expected either root (a folder on disk) or toy (the generated city), not both or neither")
+        if self.toy is not None and self.version != "v1.0-mini":
+            raise ValueError("the toy city is made as version v1.0-mini, with the splits mini_train and mini_val")
         return self
 
 
@@ -122,6 +148,13 @@ class FinetuneOptions(Options):
     batch_norm_momentum: PositiveFloat | None = None
     """Replaces the backbone's during fine-tuning (SLidR: 0.02 after 0.05); null keeps it."""
 
+    @model_validator(mode="after")
+    def _shares_are_run(self) -> FinetuneOptions:
+        unused = sorted(set(self.recipe_by_percent) - set(self.label_percents))
+        if unused:
+            raise ValueError(f"recipe_by_percent has {unused[0]:g} %, which is not among label_percents")
+        return self
+
 
 class TaskOptions(Options):
     """How one data set is used for one task."""
@@ -130,6 +163,12 @@ class TaskOptions(Options):
     """The linear probe; null leaves it out."""
     finetune: FinetuneOptions | None = None
     """Fine-tuning; null leaves it out."""
+
+    @model_validator(mode="after")
+    def _something_is_run(self) -> TaskOptions:
+        if self.linear_probe is None and self.finetune is None:
+            raise ValueError("expected linear_probe, finetune or both")
+        return self
 
 
 class Tasks(Options):

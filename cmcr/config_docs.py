@@ -17,18 +17,18 @@ from cmcr.config import Config
 _HEAD = """\
 # Config reference
 
-One file describes a run; `snakemake --configfile FILE -- all_tables` runs it. Objects are closed: a mistyped key stops
-with the nearest valid one. A key without a default has to be given.
+One file describes a run; `snakemake --configfile FILE -- all_tables all_figures` runs it. Objects are closed: a
+mistyped key stops with the nearest valid one. A key without a default has to be given.
 
-| file | what it is for | takes (2 cores) |
-| --- | --- | --- |
-| `toy.yaml` | the default: the toy city, headline methods, three seeds | see the README |
-| `smoke.yaml` | the whole workflow in its smallest form; its numbers mean nothing | minutes |
-| `real_keyframe.yaml` | PPKT on one real nuScenes keyframe, with a picture | minutes |
-| `paper.yaml` | nuScenes with the recipes of the SLidR family; needs the data and a GPU | days |
+| file | what it is for |
+| --- | --- |
+| `toy.yaml` | the default: the toy city, headline methods, three seeds; about 20 minutes on 2 cores |
+| `smoke.yaml` | the whole workflow in its smallest form, in minutes; its numbers mean nothing |
+| `real_keyframe.yaml` | PPKT on one real nuScenes keyframe, with a picture; it has no tables |
+| `paper.yaml` | nuScenes with the recipes of the SLidR family; needs the data and a GPU |
 
 Single values can be set on the command line: `snakemake --config 'seeds=[0]'`. Key and value are merged into the file
-that is used. Editors that know YAML schemas check these files against `workflow/schemas/config.schema.json`.
+that is used. The JSON schema for editors is `workflow/schemas/config.schema.json`.
 
 This page is printed by `make docs` from the code; edit the code, not the page.
 """

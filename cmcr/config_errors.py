@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 
 def describe(error: ValidationError, model: type[BaseModel], source: str) -> str:
-    """Return one line for each bad key of ``source``, with the nearest valid key where one is unknown or missing."""
+    """Return one line for each bad key of ``source``, with the nearest valid key where one is unknown."""
     lines = [f"{source}: {error.error_count()} problem(s) in the config"]
     for problem in error.errors():
         *_, valid = groups = list(_groups_along(model, problem["loc"][:-1]))

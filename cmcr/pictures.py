@@ -67,7 +67,7 @@ def draw_pretraining(weights: Path, job: PretrainJob, index: ScanIndex, position
     batch = collate([ScanDataset(index, [position], job.voxels, with_labels=False)[0]])
     with torch.no_grad():
         voxel_VC = backbone.eval()(batch.voxels())
-    scan = index.read(position)
+    scan = index.read(position, with_labels=False)
     if not scan.cameras:
         raise DataError(f"scan {scan.token} of {index.dataset} has no images to draw on")
     pairs = pair_points_with_pixels(scan.points, scan.cameras, job.images.min_depth_m)

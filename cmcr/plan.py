@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from cmcr.config import Config, FinetuneOptions
+from cmcr.config import Config, FinetuneOptions, PretrainOptions
 from cmcr.config_errors import describe
-from cmcr.errors import ConfigError
+from cmcr.errors import ConfigError, PluginError
 from cmcr.models.backbone import NO_DATASET
+from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
 from cmcr.recipe import Recipe
 from cmcr.tasks.job import FinetuneJob, Protocol
+
+_NO_TRAINING = PretrainOptions(dataset=NO_DATASET, recipe=Recipe(epochs=1, batch_size=1))
 
 
 class Run(NamedTuple):
@@ -53,52 +57,54 @@ class Plan:
         """Load the methods of ``config``, and check their options and every recipe.
 
         Raises:
-            ConfigError: a method's options or a recipe's replaced fields are wrong; ``source`` names the config file.
-            PluginError: a plug-in is missing or broken.
+            ConfigError: a method is missing or broken, or its options or a recipe's replaced fields are wrong.
         """
-        found = find_plugins(config.plugin_dirs)
-        plugins = {row: plugin_file(options.plugin or row, found) for row, options in config.methods.items()}
-        classes = {row: load_plugin_file(path) for row, path in plugins.items()}
+        with _naming(f"{source}: plugin_dirs"):
+            found = find_plugins(config.plugin_dirs)
+        plugins, classes = {}, {}
+        for row, options in config.methods.items():
+            with _naming(f"{source}: methods.{row}"):
+                plugins[row] = plugin_file(options.plugin or row, found)
+                classes[row] = load_plugin_file(plugins[row])
         labels = {row: config.methods[row].label or classes[row].label for row in config.methods}
         plan = cls(config, plugins, classes, labels)
         plan._check(source)
         return plan
 
     def _check(self, source: str) -> None:
-        """Build every job once, so that no mistake waits until its turn comes."""
-        for row, options in self.config.methods.items():
-            try:
-                self.classes[row].Options.model_validate(options.options)
-            except ValidationError as error:
-                where = f"{source}: methods.{row}.options"
-                raise ConfigError(describe(error, self.classes[row].Options, where)) from None
-            try:
-                self.pretrain_job(row, self.config.seeds[0])
-            except ValidationError as error:
-                raise ConfigError(describe(error, Recipe, f"{source}: methods.{row}.recipe")) from None
-        for run in self.runs():
-            try:
-                self.finetune_job(run)
-            except ValidationError as error:
-                where = f"{source}: tasks.{run.task}.{run.dataset}, a recipe at {run.percent:g} %"
-                raise ConfigError(describe(error, Recipe, where)) from None
+        """Try every option and every replaced field, so that no mistake waits until its turn comes."""
+        for row, method in self.config.methods.items():
+            with _naming(f"{source}: methods.{row}.options", self.classes[row].Options):
+                self.classes[row].Options.model_validate(method.options)
+            with _naming(f"{source}: methods.{row}.recipe", Recipe):
+                self.config.pretrain.recipe.merged_with(method.recipe)
+        for task, dataset, options in self.config.tasks.items():
+            finetune = options.finetune
+            if finetune is not None:
+                where = f"{source}: tasks.{task}.{dataset}.finetune"
+                for percent, fields in finetune.recipe_by_percent.items():
+                    with _naming(f"{where}.recipe_by_percent.{percent:g}", Recipe):
+                        finetune.recipe.merged_with(fields)
+                with _naming(f"{where}.recipe_without_pretraining", Recipe):
+                    finetune.recipe.merged_with(finetune.recipe_without_pretraining)
 
     def pretrain_dataset(self, method: str) -> str:
         """Id of the data set that ``method`` is pre-trained on, `NO_DATASET` if on none."""
         return self.config.pretrain.dataset if self.classes[method].pretrains else NO_DATASET
 
     def pretrain_job(self, method: str, seed: int) -> PretrainJob:
-        """Describe one pre-training."""
+        """Describe one pre-training; without training, the job does not depend on how others train."""
         config, options = self.config, self.config.methods[method]
+        how = config.pretrain if self.classes[method].pretrains else _NO_TRAINING
         return PretrainJob(
             method=method,
             options=self.classes[method].Options.model_validate(options.options).model_dump(mode="json"),
             seed=seed,
             backbone=config.backbone,
             voxels=config.voxels,
-            recipe=config.pretrain.recipe.merged_with(options.recipe),
-            augmentation=config.pretrain.augmentation,
-            images=config.pretrain.images,
+            recipe=how.recipe.merged_with(options.recipe),
+            augmentation=how.augmentation,
+            images=how.images,
             compute=config.compute,
         )
 
@@ -142,3 +148,14 @@ class Plan:
             batch_norm=self.classes[run.method].probe_batch_norm if run.protocol == "linear_probe" else ("stored",),
             compute=config.compute,
         )
+
+
+@contextmanager
+def _naming(where: str, group: type[BaseModel] = Options) -> Iterator[None]:
+    """Turn what is wrong inside the block with ``group`` or a plug-in into an error that begins with ``where``."""
+    try:
+        yield
+    except PluginError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(describe(error, group, where)) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -85,7 +86,6 @@ def make_loader(dataset: Dataset[Sample], recipe: Recipe, seed: int) -> DataLoad
         collate_fn=collate,
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
-        pin_memory=torch.cuda.is_available(),
     )
 
 
@@ -115,12 +115,12 @@ def train(
     Args:
         module: what to train.
         loader: its batches, from `make_loader`.
-        compute: device and number format.
+        compute: the device.
         folder: of this run.
         identity: hash of all that decides its outcome.
 
     Raises:
-        CMCRError: a loss is not finite.
+        CMCRError: a loss is not finite, or the process was asked to end.
     """
     checkpoint = folder / _RESUME / f"{identity[:16]}.ckpt"
     if not checkpoint.is_file():
@@ -130,7 +130,6 @@ def train(
         accelerator="gpu" if compute.device == "cuda" else "cpu",
         devices=1,
         plugins=LightningEnvironment(),  # otherwise a cluster's variables would be taken for a run on many machines
-        precision=compute.precision,
         max_epochs=module.recipe.epochs,
         logger=False,
         callbacks=[
@@ -149,4 +148,7 @@ def train(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on loader processes
         warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own use of torch
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        except SIGTERMException:  # Lightning's; it would end the process as if all were well
+            raise CMCRError(f"{folder}: stopped by SIGTERM\n  way out:  the same command goes on from here") from None

@@ -42,6 +42,7 @@ class Course(Callback):
 
     def __init__(self, folder: Path, recipe: Recipe, total_steps: int):
         self.path, self.recipe, self.total_steps = folder / "metrics.csv", recipe, total_steps
+        self.names: list[str] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the logs; a run from the start does away with older ones."""
@@ -63,6 +64,9 @@ class Course(Callback):
             return
         lr = self.recipe.lr * schedule_factor(self.recipe.schedule, step - 1, self.total_steps)
         values = {"lr": lr, **loss_values(outputs)}
+        self.names = self.names or list(values)
+        if list(values) != self.names:
+            raise ValueError(f"step {step} has the losses {list(values)}, the steps before it {self.names}")
         with self.path.open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             if file.tell() == 0:

@@ -32,7 +32,7 @@ VOXELS = VoxelGrid(kind="cartesian", size_m=0.5)
 class InventedIndex(ScanIndex):
     """An index whose scans are made when they are read."""
 
-    def read(self, position: int) -> Scan:
+    def read(self, position: int, *, with_labels: bool = True) -> Scan:
         """Return scan number ``position`` of this split."""
         seed = int(self.records[position].token.removeprefix("scan"))
         rng = np.random.default_rng(seed)
@@ -41,7 +41,8 @@ class InventedIndex(ScanIndex):
         points[:, 2] = np.where(labels == 1, -1.5, rng.uniform(0, 2, size=300))
         points[:, 3] = np.where(labels == 1, 0.2, 0.8) + rng.uniform(-0.1, 0.1, size=300)
         labels[rng.random(300) < 0.1] = 0
-        return Scan(self.records[position].token, self.dataset, "scene", points, cameras(), labels, None)
+        given = labels if with_labels else None
+        return Scan(self.records[position].token, self.dataset, "scene", points, cameras(), given, None)
 
 
 def cameras() -> list[Camera]:

@@ -59,6 +59,15 @@ def test_every_config_file_is_a_plan(path: Path) -> None:
             [0, 1],
             "label_percents.0: .*greater than 0, found 0",
         ),
+        ("tasks.segmentation.toy_nuscenes.finetune.label_percents", [1, 12.3456789], "at most six digits"),
+        (
+            "tasks.segmentation.toy_nuscenes.finetune.recipe_by_percent",
+            {5: {}},
+            "5 %, which is not among label_percents",
+        ),
+        ("tasks.segmentation.toy_nuscenes", {}, "expected linear_probe, finetune or both"),
+        ("datasets.toy_nuscenes.splits.validation", "mini_train", "train and validation are both mini_train"),
+        ("datasets.toy_nuscenes.version", "v1.0-trainval", "the toy city is made as version v1.0-mini"),
         ("tasks.detektion", {}, "tasks.detektion: unknown key"),
         ("datasets.toy_nuscenes.toy.keyframe", 3, "did you mean 'keyframes'?"),
         ("datasets.toy_nuscenes.root", "/data", "either root .* or toy"),
@@ -78,10 +87,17 @@ def test_a_mistake_names_key_remedy_and_file(toy: dict[str, Any], key: str, valu
     [
         ("methods.ppkt.options", {"temprature": 1}, "methods.ppkt.options: .*did you mean 'temperature'?"),
         ("methods.ppkt.recipe", {"epoch": 1}, "methods.ppkt.recipe: .*did you mean 'epochs'?"),
+        ("methods.ppktt", {}, "methods.ppktt: there is no method 'ppktt'; did you mean 'ppkt'?"),
+        ("plugin_dirs", ["no/such/folder"], "plugin_dirs: no/such/folder: no such folder"),
+        (
+            "tasks.segmentation.toy_nuscenes.finetune.recipe_without_pretraining",
+            {"lerning_rate": 1},
+            "tasks.segmentation.toy_nuscenes.finetune.recipe_without_pretraining: .*lerning_rate: unknown key",
+        ),
         (
             "tasks.segmentation.toy_nuscenes.finetune.recipe_by_percent",
             {10: {"batchsize": 1}},
-            "tasks.segmentation.toy_nuscenes, a recipe at 10 %: .*did you mean 'batch_size'?",
+            "tasks.segmentation.toy_nuscenes.finetune.recipe_by_percent.10: .*did you mean 'batch_size'?",
         ),
     ],
 )
@@ -123,3 +139,12 @@ def test_two_rows_may_share_a_plugin(toy: dict[str, Any]) -> None:
 def test_a_config_is_the_same_after_a_round_trip(toy: dict[str, Any]) -> None:
     config = parse_config(toy, "toy.yaml")
     assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_method_without_training_does_not_depend_on_how_others_train(toy: dict[str, Any]) -> None:
+    jobs = []
+    for epochs in (1, 2):
+        plan = Plan.of(parse_config(changed(toy, "pretrain.recipe.epochs", epochs), "my.yaml"), "my.yaml")
+        jobs.append((plan.pretrain_job("scratch", 0), plan.pretrain_job("ppkt", 0)))
+    assert jobs[0][0] == jobs[1][0]
+    assert jobs[0][1] != jobs[1][1]

@@ -85,7 +85,7 @@ def weights(tmp_path: Path) -> Path:
     path = tmp_path / "backbone.safetensors"
     torch.manual_seed(0)
     record = BackboneRecord(
-        method="ppkt", dataset="invented", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee"
+        method="ppkt", dataset="invented", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee", data_checksum=""
     )
     save_backbone(path, make_backbone(TINY), record)
     return path

@@ -11,10 +11,9 @@ from cmcr.results.collect import collect_scores, write_scores_table
 def add_arguments(parser: ArgumentParser) -> None:
     """Scores in, one table out."""
     parser.add_argument("--output", required=True, type=Path, help="the table (tsv), one row per number")
-    parser.add_argument("--list", required=True, type=Path, help="file that names the scores files, one a line")
+    parser.add_argument("scores", nargs="+", type=Path, help="scores files")
 
 
 def run(arguments: Namespace) -> None:
     """Gather the scores."""
-    paths = arguments.list.read_text(encoding="utf-8").split("\n")
-    write_scores_table(arguments.output, collect_scores([path for path in paths if path]))
+    write_scores_table(arguments.output, collect_scores(arguments.scores))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from cmcr.commands.arguments import from_json
 from cmcr.data.index import ScanIndex
 from cmcr.pictures import draw_pretraining, write_picture
 from cmcr.pretrain.job import PretrainJob
@@ -12,7 +13,7 @@ from cmcr.pretrain.job import PretrainJob
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Network, scan, and where the picture goes."""
-    parser.add_argument("--job", required=True, type=PretrainJob.model_validate_json, help="the pre-training, JSON")
+    parser.add_argument("--job", required=True, type=from_json(PretrainJob), help="the pre-training, JSON")
     parser.add_argument("--weights", required=True, type=Path, help="backbone from pretrain (safetensors)")
     parser.add_argument("--index", required=True, type=Path, help="index of a split with images")
     parser.add_argument("--scan", type=int, default=0, help="position of the scan in the index")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from cmcr.commands.arguments import from_json
 from cmcr.data.index import ScanIndex
 from cmcr.data.subsets import Subset
 from cmcr.tasks.finetune import finetune
@@ -13,7 +14,7 @@ from cmcr.tasks.job import FinetuneJob
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The job, what it reads, and where weights and scores go."""
-    parser.add_argument("--job", required=True, type=FinetuneJob.model_validate_json, help="the job, JSON")
+    parser.add_argument("--job", required=True, type=from_json(FinetuneJob), help="the job, JSON")
     parser.add_argument("--weights", required=True, type=Path, help="backbone from pretrain (safetensors)")
     parser.add_argument("--train-index", required=True, type=Path, help="index of the training split")
     parser.add_argument("--subset", required=True, type=Path, help="scans of it whose labels may be used")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
+from cmcr.commands.arguments import from_json
 from cmcr.data.image_bank import read_feature_bank
 from cmcr.data.index import ScanIndex
 from cmcr.models.image_encoder import TeacherOptions, make_image_encoder
@@ -17,11 +16,12 @@ from cmcr.pretrain.run import pretrain
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The job, what it reads, and where the weights go."""
-    teacher = TypeAdapter(TeacherOptions).validate_json
-    parser.add_argument("--job", required=True, type=PretrainJob.model_validate_json, help="the job, JSON")
+    parser.add_argument("--job", required=True, type=from_json(PretrainJob), help="the job, JSON")
     parser.add_argument("--plugin", required=True, type=Path, help="the method's file")
     parser.add_argument("--index", type=Path, help="index of the training split; none for a method without training")
-    parser.add_argument("--teacher", type=teacher, help="image encoder, JSON; none for a method without images")
+    parser.add_argument(
+        "--teacher", type=from_json(TeacherOptions), help="image encoder, JSON; none for a method without images"
+    )
     parser.add_argument("--teacher-weights", type=Path, help="weights of a small teacher")
     parser.add_argument("--feature-bank", type=Path, help="features of all images from encode-images")
     parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")

@@ -6,8 +6,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cmcr.checkpoints import save_tensors
+from cmcr.commands.arguments import from_json
 from cmcr.compute import ComputeOptions, prepare
-from cmcr.data.image_bank import read_all_images
+from cmcr.data.image_bank import IndexImages
 from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex
 from cmcr.models.image_encoder import SmallTeacherOptions
@@ -16,18 +17,18 @@ from cmcr.pretrain.teacher import TeacherRecipe, train_teacher
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Encoder, recipe, images, and where the weights go."""
-    parser.add_argument("--options", required=True, type=SmallTeacherOptions.model_validate_json, help="encoder, JSON")
-    parser.add_argument("--recipe", required=True, type=TeacherRecipe.model_validate_json, help="training, JSON")
-    parser.add_argument("--images", required=True, type=ImageOptions.model_validate_json, help="size, JSON")
+    parser.add_argument("--options", required=True, type=from_json(SmallTeacherOptions), help="encoder, JSON")
+    parser.add_argument("--recipe", required=True, type=from_json(TeacherRecipe), help="training, JSON")
+    parser.add_argument("--images", required=True, type=from_json(ImageOptions), help="size, JSON")
     parser.add_argument("--index", required=True, type=Path, help="index of the training split")
     parser.add_argument("--seed", type=int, default=0, help="seed of initialisation and augmentation")
-    parser.add_argument("--compute", required=True, type=ComputeOptions.model_validate_json, help="threads, JSON")
+    parser.add_argument("--compute", required=True, type=from_json(ComputeOptions), help="threads, JSON")
     parser.add_argument("--output", required=True, type=Path, help="the weight file (safetensors)")
 
 
 def run(arguments: Namespace) -> None:
     """Train on the images of the index and write the weights."""
     prepare(arguments.compute, arguments.seed)
-    images = read_all_images(ScanIndex.load(arguments.index), arguments.images.size)
+    images = IndexImages(ScanIndex.load(arguments.index), arguments.images.size)
     encoder = train_teacher(arguments.options, arguments.recipe, images, arguments.seed)
     save_tensors(arguments.output, encoder.state_dict(), {"options": arguments.options.model_dump_json()})

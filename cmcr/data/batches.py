@@ -169,7 +169,7 @@ class ScanDataset(Dataset[Sample]):
         epoch, position = draw if isinstance(draw, tuple) else (0, draw)
         rng = make_generator(self.seed, "scan", epoch, position)
         in_index = self.positions[position]
-        scan = self.index.read(in_index)
+        scan = self.index.read(in_index, with_labels=self.with_labels)
         points = scan.points
         # Points draw first, so that they are turned alike whether images are loaded or not.
         if self.augmentation is not None:
@@ -178,7 +178,7 @@ class ScanDataset(Dataset[Sample]):
         if self.images is not None:
             features = None if self.feature_bank is None else self.feature_bank[in_index]
             images = load_paired_images(scan, self.images, rng, features)
-        labels = scan.labels if self.with_labels else None
+        labels = scan.labels
         return Sample(scan.token, points, voxelize(points[:, :3], self.grid), labels, images)
 
 

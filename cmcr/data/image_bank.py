@@ -1,4 +1,4 @@
-"""All images of an index at once: as pixels to train an encoder on, or as the features that a frozen one gives them."""
+"""The images of a whole index: as pixels to train an encoder on, or as the features that a frozen one gives them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,30 @@ from cmcr.progress import progress
 logger = logging.getLogger(__name__)
 
 
-def read_all_images(index: ScanIndex, size: tuple[int, int]) -> Tensor:
-    """Return (I, 3, H, W) uint8: the images of every scan, resized to ``size``, scan by scan."""
-    images = [
-        read_resized(camera, size)
-        for position in progress(range(len(index)), len(index), "reading images of scan", logger)
-        for camera in index.read(position).cameras
-    ]
-    if not images:
-        raise DataError(f"no scan of {index.dataset}, split {index.split}, has images")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+class IndexImages:
+    """The images of every scan of an index, scan by scan, read when they are asked for."""
+
+    def __init__(self, index: ScanIndex, size: tuple[int, int]):
+        """Give images of ``size`` (height, width).
+
+        Raises:
+            DataError: the scans have no images.
+        """
+        self.index, self.size = index, size
+        self.cameras = len(index.records[0].cameras) if len(index) else 0
+        if not self.cameras:
+            raise DataError(f"no scan of {index.dataset}, split {index.split}, has images")
+
+    def __len__(self) -> int:
+        return len(self.index) * self.cameras
+
+    def __getitem__(self, chosen: NDArray[np.int64]) -> Tensor:
+        """Return the (B, 3, H, W) uint8 images numbered ``chosen`` (B,)."""
+        places = (divmod(int(number), self.cameras) for number in chosen)
+        images = [
+            read_resized(self.index.read(scan, with_labels=False).cameras[camera], self.size) for scan, camera in places
+        ]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
@@ -48,7 +62,9 @@ def write_feature_bank(
     with atomic_path(path) as temporary:
         bank: np.memmap | None = None
         for position in progress(range(len(index)), len(index), "encoding images of scan", logger):
-            images = np.stack([read_resized(camera, size) for camera in index.read(position).cameras])
+            images = np.stack(
+                [read_resized(camera, size) for camera in index.read(position, with_labels=False).cameras]
+            )
             pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
             features = encode(pixels).half().cpu().numpy()
             if bank is None:

@@ -17,7 +17,7 @@ from cmcr.data.scan import Scan
 from cmcr.errors import DataError
 from cmcr.files import write_text
 
-#: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset) -> Scan``.
+#: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
 READERS = ("nuscenes",)
 
 _FORMAT = "cmcr scan index"
@@ -153,8 +153,13 @@ class ScanIndex:
     def __len__(self) -> int:
         return len(self.records)
 
-    def read(self, position: int) -> Scan:
-        """Read the scan at ``position`` from its files.
+    @property
+    def reader_file(self) -> Path:
+        """The module that reads the scans; it is imported by its name, which `cmcr.sources` cannot see."""
+        return Path(__file__).with_name(f"{self.reader}.py")
+
+    def read(self, position: int, *, with_labels: bool = True) -> Scan:
+        """Read the scan at ``position`` from its files; without labels, no label file is opened.
 
         Raises:
             DataError: a file is missing, damaged, or not the one that was indexed.
@@ -162,7 +167,7 @@ class ScanIndex:
         if self.reader not in READERS:
             raise DataError(f"the index of {self.dataset} asks for reader {self.reader!r}; known: {', '.join(READERS)}")
         reader = import_module(f"cmcr.data.{self.reader}")
-        return reader.read_scan(self.records[position], self.root, self.dataset)
+        return reader.read_scan(self.records[position], self.root, self.dataset, with_labels=with_labels)
 
     def save(self, path: Path | str) -> None:
         """Write the index: a header, then one record a line, all JSON. Equal indices give equal bytes."""

@@ -21,8 +21,8 @@ from cmcr.errors import DataError
 _FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
 
 
-def read_scan(record: ScanRecord, root: Path, dataset: str) -> Scan:
-    """Read one keyframe: points, labels and instances where it has them, and where its images are.
+def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
+    """Read one keyframe: points, labels and instances where they are asked for and there, and where its images are.
 
     Instances are numbered ``1000 * category + instance``, so that no two objects of a scan share a number.
 
@@ -30,8 +30,11 @@ def read_scan(record: ScanRecord, root: Path, dataset: str) -> Scan:
         DataError: a file is missing or damaged, counts differ, a coordinate is not finite, or a class id is unknown.
     """
     points = _read_points(root / record.lidar, record.lidar_bytes)
-    labels = None if record.labels is None else _read_labels(root / record.labels, len(points))
-    instances = None if record.panoptic is None else _read_instances(root / record.panoptic, len(points))
+    labels = instances = None
+    if with_labels and record.labels is not None:
+        labels = _read_labels(root / record.labels, len(points))
+    if with_labels and record.panoptic is not None:
+        instances = _read_instances(root / record.panoptic, len(points))
     world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
     cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
     return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)

@@ -1,7 +1,8 @@
 """Label subsets: which training scans may be used with their labels, as a file that fixes them.
 
-A share of 1/k takes every k-th scene (nuScenes) or every k-th scan (SemanticKITTI) of the split's fixed order,
-beginning with the first, as the field's loaders do: 1 % of the 700 scenes of nuScenes are 7.
+A share of 1/k takes every k-th scene (nuScenes) or every k-th scan (SemanticKITTI) of the split's fixed order, as the
+field's loaders do: scenes k, 2k, 3k, ... counted from one (valeoai/SLidR@14729d0, downstream/dataloader_nuscenes.py;
+1 % of the 700 training scenes are 7), but scans 1, k + 1, 2k + 1, ... (downstream/dataloader_semantic_kitti.py).
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def make_subset(index: ScanIndex, percent: float, rule: SubsetRule) -> Subset:
     if not 0 < percent <= 100:
         raise ConfigError(f"a label share of {percent:g} %\n  expected: more than 0, at most 100")
     scans = list(groups.values())
-    chosen = evenly_spread(len(scans), percent)
+    chosen = evenly_spread(len(scans), percent, first=rule == "scan")
     if not chosen:
         hint = ", or scans in place of scenes" if rule == "scene" else ""
         raise ConfigError(
@@ -136,11 +137,12 @@ def make_subset(index: ScanIndex, percent: float, rule: SubsetRule) -> Subset:
     return Subset(index.dataset, index.split, float(percent), rule, index.checksum, len(index), tokens)
 
 
-def evenly_spread(number: int, percent: float) -> list[int]:
-    """Return ``percent`` of the places 0 to ``number - 1``, evenly spread, 0 among them; none if that is less than one.
+def evenly_spread(number: int, percent: float, *, first: bool) -> list[int]:
+    """Return ``percent`` of the places 0 to ``number - 1``, evenly spread; none if that is less than one.
 
-    For a share s, place i is taken if the interval [i s, (i + 1) s) holds a whole number. For s = 1/k these are the
-    places 0, k, 2k, ..., and any other share (30 %, 75 %) is spread as evenly as whole places allow. Shares nest: the
+    For a share s, place i is taken if the interval from i s to (i + 1) s holds a whole number; at its lower end if the
+    ``first`` place is to be taken, else at its upper end. For s = 1/k these are the places 0, k, 2k, ... or
+    k - 1, 2k - 1, ..., and any other share (30 %, 75 %) is spread as evenly as whole places allow. Shares nest: the
     places of a share hold those of every share that it is a multiple of, so 10 % lie within 20, 30, 50 and 100 %.
 
     A rounded percentage (33.3, 14.3, 16.7) stands for a whole k: what is within 0.2 % of 1/k is taken as 1/k.
@@ -151,4 +153,5 @@ def evenly_spread(number: int, percent: float) -> list[int]:
         share = Fraction(1, k)
     if number * share < 1:
         return []
-    return [place for place in range(number) if math.ceil(place * share) < (place + 1) * share]
+    whole = math.ceil if first else math.floor
+    return [place for place in range(number) if whole(place * share) < whole((place + 1) * share)]

@@ -34,6 +34,8 @@ class BackboneRecord(Options):
     """The network that the weights fill."""
     voxels: VoxelGrid
     """The voxels it was trained on; on others the weights are worth little."""
+    data_checksum: str
+    """Checksum of the index of its scans; empty for a method that does not pre-train."""
     config_hash: str
     """Hash of the options of pre-training."""
 

@@ -186,6 +186,24 @@ class DINOv2(ImageEncoder):
         return tokens.transpose(1, 2).unflatten(2, (h, w))
 
 
+def published_files(options: SmallTeacherOptions | ResNet50TeacherOptions | DINOv2TeacherOptions) -> list[Path]:
+    """Return the files that a published encoder is read from; none for a small one, which the run trains.
+
+    Raises:
+        WeightsError: they are not there; the message says where to get them.
+    """
+    if isinstance(options, SmallTeacherOptions):
+        return []
+    folder = isinstance(options, DINOv2TeacherOptions)
+    files = [options.weights / name for name in ("config.json", "model.safetensors")] if folder else [options.weights]
+    for file in files:
+        if not file.is_file():
+            raise WeightsError(
+                f"{file}: no such file (config key teacher.weights)\n  way out:  {WHERE_TO_GET[options.kind]}"
+            )
+    return files
+
+
 def make_image_encoder(
     options: SmallTeacherOptions | ResNet50TeacherOptions | DINOv2TeacherOptions, weights: Path | None = None
 ) -> ImageEncoder:
@@ -204,10 +222,7 @@ def make_image_encoder(
         small = SmallResNet(options)
         load_strictly(small, read_tensors(weights), weights)
         return small.frozen()
-    if not options.weights.exists():
-        raise WeightsError(
-            f"{options.weights}: no such file (config key teacher.weights)\n  way out:  {WHERE_TO_GET[options.kind]}"
-        )
+    published_files(options)
     if isinstance(options, ResNet50TeacherOptions):
         resnet = ResNet50()
         load_strictly(resnet.network, from_torchvision(read_tensors(options.weights), options.weights), options.weights)

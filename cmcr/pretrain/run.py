@@ -22,6 +22,7 @@ from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
+from cmcr.sources import code_digest
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,10 @@ def pretrain(
             seed=job.seed,
             backbone=job.backbone,
             voxels=job.voxels,
-            config_hash=sha256_of_json(job.model_dump(mode="json")),
+            config_hash=sha256_of_json(
+                [job.model_dump(mode="json"), method_class.id, _teacher_hash(encoder, feature_bank)]
+            ),
+            data_checksum=index.checksum if index is not None else "",
         )
         save_backbone(output, backbone, record)
     logger.info("wrote %s", output)
@@ -137,17 +141,17 @@ def _train(
     )
     steps = total_steps(len(dataset), job.recipe)
     module = PretrainModule(backbone, method, encoder, job, steps)
-    code = inspect.getsource(inspect.getmodule(method_class) or method_class)
+    code = code_digest(Path(__file__), Path(inspect.getfile(method_class)), index.reader_file)
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
     train(module, make_loader(dataset, job.recipe, job.seed), job.compute, folder, identity)
 
 
 def _teacher_hash(encoder: ImageEncoder | None, feature_bank: NDArray[np.float16] | None) -> str:
-    """Hash what teaches; of a bank, which may be larger than memory, its shape and the features of its first scan."""
+    """Hash what teaches: the encoder's weights; of a bank, which may exceed memory, its shape and first scan."""
     digest = hashlib.sha256()
     if feature_bank is not None:
         digest.update(repr(feature_bank.shape).encode() + np.ascontiguousarray(feature_bank[0]).tobytes())
-    elif encoder is not None:
+    if encoder is not None:
         for name, tensor in sorted(encoder.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

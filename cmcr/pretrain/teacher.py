@@ -10,7 +10,7 @@ Shapes: I images, B images of a step, N places (``places_per_image`` times B), C
 from __future__ import annotations
 
 import logging
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +64,15 @@ class TeacherRecipe(Options):
     """Largest standard deviation of pixel noise, on the scale of [0, 1]."""
 
 
+class Images(Protocol):
+    """I images of one size, for example a (I, 3, H, W) uint8 tensor or array, or files read on demand."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: NDArray[np.int64], /) -> Tensor | NDArray[np.uint8]:
+        """Return the images numbered ``chosen`` (B,) as (B, 3, H, W) uint8."""
+
+
 class Crops(NamedTuple):
     """The region of its image that each view shows: image position = ``scale`` * view position + ``shift``.
 
@@ -79,15 +88,13 @@ class Crops(NamedTuple):
         return self.shift_B2 - self.scale_B2.abs(), self.shift_B2 + self.scale_B2.abs()
 
 
-def train_teacher(
-    options: SmallTeacherOptions, recipe: TeacherRecipe, images: Tensor | NDArray[np.uint8], seed: int
-) -> SmallResNet:
+def train_teacher(options: SmallTeacherOptions, recipe: TeacherRecipe, images: Images, seed: int) -> SmallResNet:
     """Pre-train a small image encoder without labels; return it frozen, its whitening fitted.
 
     Args:
         options: the encoder.
         recipe: how to train it.
-        images: (I, 3, H, W) uint8, anything that numpy's fancy indexing reads.
+        images: I images.
         seed: of initialisation, order, views and places.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -122,7 +129,7 @@ def make_head(options: SmallTeacherOptions, recipe: TeacherRecipe) -> nn.Module:
     return nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, recipe.channels))
 
 
-def as_floats(images: Tensor | NDArray[np.uint8], chosen: Tensor) -> Tensor:
+def as_floats(images: Images, chosen: Tensor) -> Tensor:
     """Return the ``chosen`` images as float32 in [0, 1]."""
     return torch.as_tensor(images[chosen.numpy()]).float().div_(255)
 

@@ -21,16 +21,20 @@ CODE = ("cmcr", "baselines", "workflow", "Snakefile")
 NOT_A_CHECKOUT = "not a checkout"
 
 
-def collect_provenance(config_hash: str, data_checksum: str, started: float, threads: int) -> Provenance:
+def collect_provenance(
+    config_hash: str, data_checksum: str, code: tuple[str, bool], started: float, threads: int
+) -> Provenance:
     """Describe the running process, at its end.
 
     Args:
-        config_hash: hash of everything in the config that the run depends on.
-        data_checksum: checksum of the data set that it was evaluated on.
+        config_hash: hash of the options of fine-tuning, pre-training and teacher.
+        data_checksum: hash over the checksums of all data: of pre-training, of training and its labelled scans, and of
+            the split that was scored.
+        code: `git_state` at the start of the run.
         started: `time.monotonic` at the start of the run.
         threads: threads that torch was given.
     """
-    commit, dirty = git_state(ROOT)
+    commit, dirty = code
     return Provenance(
         config_hash=config_hash,
         data_checksum=data_checksum,
@@ -49,7 +53,7 @@ def collect_provenance(config_hash: str, data_checksum: str, started: float, thr
     )
 
 
-def git_state(root: Path) -> tuple[str, bool]:
+def git_state(root: Path = ROOT) -> tuple[str, bool]:
     """Commit of the checkout whose top folder is ``root``, and whether its code differs from it.
 
     A package installed into some other project's folder is not that project's checkout.
@@ -65,6 +69,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """What git prints, None if it fails or is not installed."""
     # Inside a git hook these variables name another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # A job must not take the lock under which the user commits.
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True

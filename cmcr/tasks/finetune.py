@@ -15,12 +15,13 @@ from torch.utils.data import Dataset
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, Sample, ScanDataset
 from cmcr.data.index import ScanIndex
-from cmcr.errors import ConfigError
+from cmcr.errors import ConfigError, DataError
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import BackboneRecord, load_backbone, read_record
 from cmcr.progress import progress
-from cmcr.results.provenance import collect_provenance
+from cmcr.results.provenance import collect_provenance, git_state
 from cmcr.results.scores import Metric, Scores, write_scores
+from cmcr.sources import code_digest
 from cmcr.tasks.frozen import FrozenFeatures, recalibrate_batch_norm
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import TaskModel, evaluation_loader, save_model
@@ -75,10 +76,12 @@ def finetune(
     Raises:
         CMCRError: the weights do not fit the job, a loss is not finite.
     """
-    started = time.monotonic()
+    started, code = time.monotonic(), git_state()
     prepare(job.compute, job.seed)
     record = read_record(weights)
-    _check(job, record, weights, labelled)
+    _check(job, record, weights, train_index, labelled, validation_index)
+    tokens = [train_index.records[position].token for position in labelled]
+    checksums = [record.data_checksum, train_index.checksum, tokens, validation_index.checksum]
     results: dict[str, tuple[list[Metric], TaskModel]] = {}
     with job_folder(folder):
         variants = job.batch_norm if job.protocol == "linear_probe" else ("stored",)
@@ -99,7 +102,8 @@ def finetune(
             variants={name: _headline(rows) for name, (rows, _) in results.items()} if len(results) > 1 else {},
             provenance=collect_provenance(
                 config_hash=sha256_of_json([job.model_dump(mode="json"), record.config_hash]),
-                data_checksum=sha256_of_json([train_index.checksum, validation_index.checksum]),
+                data_checksum=sha256_of_json(checksums),
+                code=code,
                 started=started,
                 threads=job.compute.threads,
             ),
@@ -109,16 +113,39 @@ def finetune(
     return scores
 
 
-def _check(job: FinetuneJob, record: BackboneRecord, weights: Path, labelled: Sequence[int]) -> None:
-    """Refuse weights that would end up in the wrong row of a table, and a share without a scan."""
+def _check(
+    job: FinetuneJob,
+    record: BackboneRecord,
+    weights: Path,
+    train_index: ScanIndex,
+    labelled: Sequence[int],
+    validation_index: ScanIndex,
+) -> None:
+    """Refuse what would end up as a wrong number: weights of another row, a share without a scan, scans without labels,
+    a validation split that was trained on.
+    """
     for name, expected, found in (
         ("method", job.method, record.method),
         ("data set of pre-training", job.pretrain_dataset, record.dataset),
+        ("seed", job.seed, record.seed),
     ):
         if expected != found:
             raise ConfigError(f"{weights}: weights of another {name}\n  expected: {expected}\n  found:    {found}")
     if not labelled:
         raise ConfigError(f"{job.label_percent:g} % of the labels of {job.dataset}: not a single labelled scan")
+    for index in (train_index, validation_index):
+        if any(scan.labels is None for scan in index.records):
+            raise DataError(
+                f"{index.root}: split {index.split} of {index.dataset} has no labels\n"
+                f"  expected: {index.version}/lidarseg.json and its files, which are a download of their own\n"
+                "  way out:  add them, and the index is made again"
+            )
+    shared = {scan.token for scan in train_index.records} & {scan.token for scan in validation_index.records}
+    if shared:
+        raise ConfigError(
+            f"{job.dataset}: {len(shared)} scans, {min(shared)} among them, are in both the split to train on, "
+            f"{train_index.split}, and the one to score, {validation_index.split}"
+        )
 
 
 def _train_variant(
@@ -140,6 +167,7 @@ def _train_variant(
     identity = sha256_of_json(
         [
             job.model_dump(mode="json"),
+            code_digest(Path(__file__), index.reader_file),
             variant,
             hashlib.sha256(weights.read_bytes()).hexdigest(),
             index.checksum,

@@ -1,4 +1,8 @@
-"""The class of each task. A new task is a file with its `Task`, its name in `cmcr.tasks.job`, and one entry here."""
+"""The class of each task.
+
+A new task is a file with its `Task`, its name in `cmcr.tasks.job`, one entry here, its group in `cmcr.config.Tasks`,
+and the names of its metrics in `cmcr.results.summary`.
+"""
 
 from __future__ import annotations
 

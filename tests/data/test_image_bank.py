@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmcr.data.image_bank import read_all_images, read_feature_bank, write_feature_bank
+from cmcr.data.image_bank import IndexImages, read_feature_bank, write_feature_bank
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_index import make_index
@@ -28,11 +28,13 @@ def halve(images: Tensor) -> Tensor:
 
 
 def test_all_images_stand_scan_by_scan_in_the_order_of_the_cameras(index: ScanIndex) -> None:
-    images = read_all_images(index, SIZE)
-    assert images.shape == (6 * len(index), 3, *SIZE)
-    assert images.dtype == torch.uint8
+    images = IndexImages(index, SIZE)
+    assert len(images) == 6 * len(index)
+    chosen = images[np.array([0, 6 + 2])]
+    assert chosen.shape == (2, 3, *SIZE)
+    assert chosen.dtype == torch.uint8
     second = index.read(1).cameras[2]
-    np.testing.assert_array_equal(images[6 + 2].permute(1, 2, 0).numpy(), read_resized(second, SIZE))
+    np.testing.assert_array_equal(chosen[1].permute(1, 2, 0).numpy(), read_resized(second, SIZE))
 
 
 def test_the_bank_holds_what_the_encoder_says_of_each_image(index: ScanIndex, tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def test_the_bank_holds_what_the_encoder_says_of_each_image(index: ScanIndex, tm
     bank = read_feature_bank(tmp_path / "bank.npy")
     assert bank.shape == (len(index), 6, 2, 14, 25)
     assert bank.dtype == np.float16
-    images = read_all_images(index, SIZE).float() / 255
+    images = IndexImages(index, SIZE)[np.arange(6 * len(index))].float() / 255
     np.testing.assert_allclose(bank.reshape(-1, 2, 14, 25), halve(images).numpy(), atol=1e-3)
     assert [path.name for path in tmp_path.iterdir()] == ["bank.npy"]
 

@@ -30,50 +30,60 @@ INDEX = make_index(8)
 @pytest.mark.parametrize(("percent", "step"), [(1, 100), (5, 20), (10, 10), (25, 4), (50, 2), (100, 1)])
 @pytest.mark.parametrize("number", [700, 850, 19_130])
 def test_a_share_of_one_in_k_is_every_kth(percent, step, number):
-    """As SLidR's loaders do: ``scenes[::k]`` on nuScenes, ``scans[::k]`` on SemanticKITTI (19,130 training scans)."""
-    assert evenly_spread(number, percent) == list(range(0, number, step))
+    """SemanticKITTI: ``scans[::k]``. nuScenes: scenes are counted, and taken where k divides the count."""
+    assert evenly_spread(number, percent, first=True) == list(range(0, number, step))
+    counted = [place for place in range(number) if (place + 1) % step == 0]
+    assert evenly_spread(number, percent, first=False) == counted
 
 
-def test_one_percent_of_nuscenes_is_seven_scenes():
+def test_one_percent_of_nuscenes_is_the_hundredth_scene_and_so_on():
     subset = make_subset(make_index(700, 2), 1, "scene")
     assert len(subset.tokens) == 7 * 2
-    assert sorted({token[:4] for token in subset.tokens}) == ["t000", "t100", "t200", "t300", "t400", "t500", "t600"]
+    assert sorted({token[:4] for token in subset.tokens}) == ["t099", "t199", "t299", "t399", "t499", "t599", "t699"]
 
 
 def test_other_shares_are_spread_evenly():
-    assert evenly_spread(10, 30) == [0, 3, 6]
-    assert evenly_spread(8, 75) == [0, 1, 2, 4, 5, 6]
-    assert evenly_spread(10, 40) == [0, 2, 5, 7]
+    assert evenly_spread(10, 30, first=True) == [0, 3, 6]
+    assert evenly_spread(8, 75, first=True) == [0, 1, 2, 4, 5, 6]
+    assert evenly_spread(10, 40, first=True) == [0, 2, 5, 7]
 
 
 @pytest.mark.parametrize(("percent", "number", "expected"), [(33.3, 6, 2), (33.34, 6, 2), (14.3, 7, 1), (16.7, 6, 1)])
 def test_rounded_percentages_mean_a_whole_k(percent, number, expected):
-    assert len(evenly_spread(number, percent)) == expected
+    assert len(evenly_spread(number, percent, first=True)) == expected
 
 
-@given(number=st.integers(1, 2000), percent=st.integers(1, 1000).map(lambda tenths: tenths / 10))
-def test_the_number_of_places_is_the_share_rounded_up(number, percent):
-    places = evenly_spread(number, percent)
+@given(number=st.integers(1, 2000), percent=st.integers(1, 1000).map(lambda tenths: tenths / 10), first=st.booleans())
+def test_the_number_of_places_is_the_share_rounded(number, percent, first):
+    places = evenly_spread(number, percent, first=first)
     assert places == sorted(set(places))
+    share = number * percent / 100
     if places:
-        assert places[0] == 0
-        assert number * percent / 100 * 0.997 - 1e-9 <= len(places) < number * percent / 100 * 1.003 + 1
+        assert (places[0] == 0) if first else (number - 1 in places or share % 1)
+        low, high = (share * 0.997, share * 1.003 + 1) if first else (share * 0.997 - 1, share * 1.003)
+        assert low - 1e-9 <= len(places) <= high + 1e-9
     else:
-        assert number * percent / 100 < 1.003
+        assert share < 1.003
 
 
-@given(number=st.integers(1, 2000), percent=st.sampled_from([1, 2, 5, 10, 12.5, 20, 25]), times=st.integers(1, 8))
-def test_subsets_nest_where_one_share_is_a_multiple_of_the_other(number, percent, times):
+@given(
+    number=st.integers(1, 2000),
+    percent=st.sampled_from([1, 2, 5, 10, 12.5, 20, 25]),
+    times=st.integers(1, 8),
+    first=st.booleans(),
+)
+def test_subsets_nest_where_one_share_is_a_multiple_of_the_other(number, percent, times, first):
     if percent * times <= 100:
-        assert set(evenly_spread(number, percent)) <= set(evenly_spread(number, percent * times))
+        small, large = (set(evenly_spread(number, share, first=first)) for share in (percent, percent * times))
+        assert small <= large
 
 
 def test_scenes_are_taken_whole_and_scans_one_by_one():
     by_scene, by_scan = make_subset(INDEX, 12.5, "scene"), make_subset(INDEX, 12.5, "scan")
-    assert by_scene.tokens == tuple(record.token for record in INDEX.records[:20])
+    assert by_scene.tokens == tuple(record.token for record in INDEX.records[-20:])
     assert by_scan.tokens == tuple(record.token for record in INDEX.records[::8])
     assert by_scene.true_percent == by_scan.true_percent == 12.5
-    assert make_subset(INDEX, 40, "scene").true_percent == 50  # 4 of 8 scenes
+    assert make_subset(INDEX, 40, "scene").true_percent == 37.5  # 3 of 8 scenes
 
 
 @pytest.mark.parametrize("rule", ["scene", "scan"])
@@ -117,7 +127,7 @@ def test_a_file_gives_the_same_subset_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("t004_00\n", ""), ("t004_00", "t005_00"), ("percent: 25", "percent: 10"), ("t004_19\n", "t004_19\nt005_00\n"),
+    [("t003_00\n", ""), ("t003_00", "t005_00"), ("percent: 25", "percent: 10"), ("t003_19\n", "t003_19\nt005_00\n"),
      ("rule: scene", "rule: scan")],
 )  # fmt: skip
 def test_an_edited_file_is_refused(tmp_path, old, new):

@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_describes_the_running_process() -> None:
-    found = collect_provenance("c0ffee", "beef", started=time.monotonic() - 2, threads=1)
+    found = collect_provenance("c0ffee", "beef", git_state(), started=time.monotonic() - 2, threads=1)
     assert 2 <= found.wall_time_s < 60
     assert 50 < found.peak_memory_mb < 100_000
     assert found.packages["torch"].startswith("2.")

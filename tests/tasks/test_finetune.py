@@ -12,8 +12,10 @@ from torch import Tensor
 from cmcr.checkpoints import read_tensors
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.batches import Batch
+from cmcr.data.index import ScanIndex
+from cmcr.data.scan import Scan
 from cmcr.data.voxels import VoxelGrid
-from cmcr.errors import ConfigError, WeightsError
+from cmcr.errors import ConfigError, DataError, WeightsError
 from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.models.minkunet import MinkUNet
 from cmcr.recipe import Recipe
@@ -30,7 +32,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
     torch.manual_seed(0)
     record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee"
+        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee", data_checksum=""
     )
     save_backbone(path, make_backbone(TINY), record)
     return path
@@ -144,7 +146,12 @@ def test_labels_of_other_scans_are_not_read(weights: Path, tmp_path: Path, monke
     index = invented_index(4)
     read = []
     real = type(index).read
-    monkeypatch.setattr(type(index), "read", lambda self, i: (read.append(self.records[i].token), real(self, i))[1])
+
+    def noting(self: ScanIndex, position: int, *, with_labels: bool = True) -> Scan:
+        read.append(self.records[position].token)
+        return real(self, position, with_labels=with_labels)
+
+    monkeypatch.setattr(type(index), "read", noting)
     run(finetune_job(), weights, tmp_path, train_index=index, labelled=[1, 3])
     assert {token for token in read if not token.startswith("scan10")} == {"scan1", "scan3"}
 
@@ -154,6 +161,7 @@ def test_labels_of_other_scans_are_not_read(weights: Path, tmp_path: Path, monke
     [
         ({"method": "ppkt"}, ConfigError, "another method"),
         ({"pretrain_dataset": "nuscenes"}, ConfigError, "another data set"),
+        ({"seed": 5}, ConfigError, "another seed"),
         ({"voxels": VoxelGrid(kind="cylindrical")}, WeightsError, "same voxels"),
         ({"backbone": TINY.model_copy(update={"stem": 4})}, WeightsError, "tensors of MinkUNet"),
     ],
@@ -190,3 +198,15 @@ def test_a_model_for_other_classes_or_no_model_is_refused(weights: Path, tmp_pat
         load_model(tmp_path / "model.safetensors", other)
     with pytest.raises(WeightsError, match="no record of its job"):
         load_model(weights, invented_index(1))
+
+
+def test_scans_without_labels_are_refused_before_training(weights: Path, tmp_path: Path) -> None:
+    index = invented_index(3)
+    bare = dataclasses.replace(index, records=tuple(dataclasses.replace(r, labels=None) for r in index.records))
+    with pytest.raises(DataError, match=r"(?s)split train of invented has no labels.*lidarseg\.json"):
+        run(finetune_job(), weights, tmp_path, train_index=bare)
+
+
+def test_a_validation_split_that_is_trained_on_is_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="3 scans, scan0 among them, are in both"):
+        run(finetune_job(), weights, tmp_path, train_index=invented_index(4), validation_index=invented_index(3, "val"))

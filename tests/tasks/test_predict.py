@@ -34,7 +34,9 @@ def tuned(toy_nuscenes: Path, validation: ScanIndex, tmp_path_factory: pytest.Te
     """A network trained for a few steps, and its scores."""
     folder = tmp_path_factory.mktemp("tuned")
     torch.manual_seed(0)
-    record = BackboneRecord(method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee")
+    record = BackboneRecord(
+        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee", data_checksum=""
+    )
     save_backbone(folder / "backbone.safetensors", make_backbone(TINY), record)
     train = make_index("toy", toy_nuscenes, "v1.0-mini", "mini_train")
     scores = finetune(

@@ -57,6 +57,22 @@ def test_a_config_file_replaces_the_default_and_single_values_are_merged(workflo
     assert not any("shuffled_pairs" in job for job in planned(output))
 
 
+def test_without_a_linear_probe_its_figure_is_not_asked_for(workflow: Workflow) -> None:
+    workflow.configure(
+        with_change(lambda config: config["tasks"]["segmentation"]["toy_nuscenes"].update(linear_probe=None))
+    )
+    jobs = planned(workflow.run("-n", "all_figures"))
+    assert "Draw the figure label_efficiency of segmentation on toy_nuscenes" in jobs
+    assert not any("per_class" in job or "linear_probe" in job for job in jobs)
+
+
+def test_a_missing_teacher_says_where_to_get_it_before_anything_runs(workflow: Workflow) -> None:
+    workflow.configure({**TINY, "teacher": {"kind": "resnet50", "weights": "no/such/file.pth"}})
+    output = workflow.run("-n", fails=True)
+    assert "no/such/file.pth: no such file (config key teacher.weights)" in output
+    assert "MoCo v2: https://" in output
+
+
 @pytest.mark.slow
 def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -> None:
     results = finished.folder / "results" / "tiny"

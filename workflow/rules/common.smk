@@ -15,20 +15,23 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:
 from cmcr.config import parse_config
 from cmcr.errors import CMCRError
 from cmcr.models.backbone import NO_DATASET
+from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
 
-source_of_config = ", ".join(map(str, workflow.configfiles)) or "the command line"
+source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the command line"
 try:
     plan = Plan.of(parse_config(config, source_of_config), source_of_config)
+    published = [str(path) for path in published_files(plan.config.teacher)]
 except CMCRError as error:
     raise WorkflowError(str(error))
 cfg = plan.config
 results = f"results/{cfg.run_name}"
 runs = list(plan.runs())
 tasks = sorted({run.task for run in runs})
-teacher_weights = f"{results}/teacher/encoder.safetensors" if cfg.teacher.kind == "small" else []
+# A published teacher is read from files that are there; a small one is trained by the run.
+teacher_files = published or f"{results}/teacher/encoder.safetensors"
 feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
 
 

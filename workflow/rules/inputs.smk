@@ -2,10 +2,11 @@
 
 
 def get_raw_tables(wildcards):
-    """What an index is made from: a table that changes whenever the data do. A folder that is not there is the command's to explain."""
+    """The tables an index is made from, those of labels that came later too. What is missing is the command's to explain."""
     options = cfg.datasets[wildcards.dataset]
-    table = f"{get_root(wildcards.dataset)}/{options.version}/sample_data.json"
-    return [table] if options.toy or os.path.exists(table) else []
+    folder = f"{get_root(wildcards.dataset)}/{options.version}"
+    tables = [f"{folder}/{table}.json" for table in (*TABLES, *LABEL_TABLES)]
+    return [table for table in tables if options.toy or os.path.exists(table)]
 
 
 def get_pretrain_inputs(wildcards):
@@ -14,13 +15,19 @@ def get_pretrain_inputs(wildcards):
     if not method.pretrains:
         return {}
     index = {"index": get_index(wildcards.dataset, "train")}
-    return {**index, "teacher_weights": teacher_weights, "feature_bank": feature_bank} if method.needs_images else index
+    return {**index, "teacher": teacher_files, "feature_bank": feature_bank} if method.needs_images else index
 
 
 def get_pretrain_flags(wildcards, input):
-    needs_teacher = plan.classes[wildcards.method].pretrains and plan.classes[wildcards.method].needs_images
-    teacher = cfg.teacher.model_dump_json() if needs_teacher else None
-    return flags(teacher=teacher, **dict(input.items()))
+    method = plan.classes[wildcards.method]
+    if not method.pretrains:
+        return ""
+    if not method.needs_images:
+        return flags(index=input.index)
+    weights = None if published else input.teacher
+    return flags(
+        index=input.index, teacher=cfg.teacher.model_dump_json(), teacher_weights=weights, feature_bank=feature_bank
+    )
 
 
 def get_subset(wildcards):
@@ -42,9 +49,15 @@ def get_tables():
 
 def get_figures():
     compared = sorted({(run.task, run.dataset) for run in runs})
-    names = [f"{task}_{dataset}_{kind}" for task, dataset in compared for kind in ("label_efficiency", "per_class")]
-    drawn = [f"features_{cfg.pretrain.dataset}_{method}" for method in cfg.methods if plan.classes[method].pretrains]
+    names = [f"{task}_{dataset}_label_efficiency" for task, dataset in compared]
+    names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
+    drawn = [f"features_{cfg.pretrain.dataset}_{row}" for row in cfg.methods if plan.classes[row].pretrains]
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
         *expand(f"{results}/figures/{{name}}.png", name=drawn),
     ]
+
+
+def has_probe(task, dataset):
+    """The per-class figure shows the linear probe."""
+    return getattr(cfg.tasks, task)[dataset].linear_probe is not None

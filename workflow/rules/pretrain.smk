@@ -27,7 +27,7 @@ rule train_teacher:
 rule encode_images:
     input:
         index=get_index(cfg.pretrain.dataset, "train"),
-        weights=teacher_weights,
+        weights=teacher_files,
     output:
         f"{results}/teacher/features.npy",
     log:
@@ -35,10 +35,12 @@ rule encode_images:
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
+    resources:
+        gpu=1 if cfg.compute.device == "cuda" else 0,
     params:
         options=flags(
             teacher=cfg.teacher.model_dump_json(),
-            weights=teacher_weights,
+            weights=None if published else teacher_files,
             images=cfg.pretrain.images.model_dump_json(),
         ),
         compute=cfg.compute.model_dump_json(),

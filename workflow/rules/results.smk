@@ -41,28 +41,26 @@ rule write_tables:
         "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
 
 
-rule draw_figures:
+rule draw_figure:
     input:
         f"{results}/scores.tsv",
     output:
-        expand(
-            f"{results}/figures/{{{{task}}}}_{{{{dataset}}}}_{{kind}}.{{format}}",
-            kind=["label_efficiency", "per_class"],
-            format=["svg", "png"],
-        ),
+        multiext(f"{results}/figures/{{task}}_{{dataset}}_{{kind}}", ".svg", ".png"),
     log:
-        f"{results}/logs/figures/{{task}}_{{dataset}}.log",
+        f"{results}/logs/figures/{{task}}_{{dataset}}_{{kind}}.log",
     conda:
         "../../environment.yml"
     params:
         labels=json.dumps(plan.labels),
         folder=subpath(output[0], parent=True),
-        code=get_code("figures"),
+        code=get_code("figure"),
     message:
-        "Draw the figures of {wildcards.task} on {wildcards.dataset}"
+        "Draw the figure {wildcards.kind} of {wildcards.task} on {wildcards.dataset}"
+    wildcard_constraints:
+        kind="label_efficiency|per_class",
     shell:
-        "python -m cmcr figures --scores {input} --task {wildcards.task} --dataset {wildcards.dataset} --labels {params.labels:q}"
-        " --folder {params.folder} > {log} 2>&1"
+        "python -m cmcr figure {wildcards.kind} --scores {input} --task {wildcards.task} --dataset {wildcards.dataset}"
+        " --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
 
 
 rule draw_features:

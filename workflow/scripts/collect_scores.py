@@ -1,5 +1,7 @@
-"""Gather scores files; a script, because the list of inputs may be longer than a shell command may be."""
+"""``cmcr collect`` as a script, because the list of inputs may be longer than a shell command may be."""
 
-from cmcr.results.collect import collect_scores, write_scores_table
+from argparse import Namespace
 
-write_scores_table(snakemake.output[0], collect_scores(snakemake.input))  # noqa: F821 (given by Snakemake)
+from cmcr.commands import collect
+
+collect.run(Namespace(scores=snakemake.input, output=snakemake.output[0]))  # noqa: F821 (given by Snakemake)

@@ -1,4 +1,4 @@
-"""``cmcr figures``"""
+"""``cmcr figure``"""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from cmcr.results.summary import CLASS_METRIC, MEAN_METRICS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Scores in, figures out."""
+    """Scores in, a figure out."""
+    parser.add_argument("kind", choices=("label_efficiency", "per_class"), help="what is drawn")
     parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
-    parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose figures are drawn")
+    parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose scores are drawn")
     parser.add_argument("--dataset", required=True, help="id of the data set shown")
     parser.add_argument("--labels", required=True, type=json.loads, help="name for print of each method id, JSON")
-    parser.add_argument("--folder", required=True, type=Path, help="where the figures go")
+    parser.add_argument("--folder", required=True, type=Path, help="where the figure goes")
 
 
 def run(arguments: Namespace) -> None:
-    """Write <task>_<dataset>_label_efficiency and, where there is a linear probe, <task>_<dataset>_per_class."""
+    """Write <task>_<dataset>_<kind>.svg and .png."""
     scores, task, dataset = read_scores_table(arguments.scores), arguments.task, arguments.dataset
-    efficiency = label_efficiency_figure(scores, task, MEAN_METRICS[task][0], arguments.labels, dataset)
-    write_figure(arguments.folder, f"{task}_{dataset}_label_efficiency", efficiency)
-    per_class = per_class_figure(scores, task, CLASS_METRIC[task], arguments.labels, dataset)
-    write_figure(arguments.folder, f"{task}_{dataset}_per_class", per_class)
+    if arguments.kind == "label_efficiency":
+        figure = label_efficiency_figure(scores, task, MEAN_METRICS[task][0], arguments.labels, dataset)
+    else:
+        figure = per_class_figure(scores, task, CLASS_METRIC[task], arguments.labels, dataset)
+    write_figure(arguments.folder, f"{task}_{dataset}_{arguments.kind}", figure)
