@@ -48,6 +48,8 @@ rule draw_figure:
         multiext(f"{results}/figures/{{task}}_{{dataset}}_{{kind}}", ".svg", ".png"),
     log:
         f"{results}/logs/figures/{{task}}_{{dataset}}_{{kind}}.log",
+    wildcard_constraints:
+        kind="label_efficiency|per_class",
     conda:
         "../../environment.yml"
     params:
@@ -56,8 +58,6 @@ rule draw_figure:
         code=get_code("figure"),
     message:
         "Draw the figure {wildcards.kind} of {wildcards.task} on {wildcards.dataset}"
-    wildcard_constraints:
-        kind="label_efficiency|per_class",
     shell:
         "python -m cmcr figure {wildcards.kind} --scores {input} --task {wildcards.task} --dataset {wildcards.dataset}"
         " --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
