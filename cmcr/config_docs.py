@@ -45,8 +45,8 @@ def reference(methods: Mapping[str, type[BaseModel]]) -> str:
         lines += [f"\n## {f'`{path}`' if path else 'Top level'}\n", _first_paragraph(group), "", *_table(group)]
     lines.append("\n## `methods.<id>.options`\n\nEach method has its own.")
     for method, options in methods.items():
-        if options.model_fields:
-            lines += [f"\n### `{method}`\n", *_table(options)]
+        for path, group in _groups("", options) if options.model_fields else ():
+            lines += [f"\n### `{method}`{f': `{path}`' if path else ''}\n", *_table(group)]
     return "\n".join(lines) + "\n"
 
 

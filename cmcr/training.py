@@ -35,11 +35,16 @@ _RESUME = "resume"
 
 
 class TrainingModule(pl.LightningModule):
-    """A network, its losses and its optimiser in Lightning's terms. A subclass gives losses and parameters."""
+    """A network, its losses and its optimiser in Lightning's terms. A subclass gives losses and parameters.
+
+    Attributes:
+        measured: scalars of the last step that are logged beside its losses and not minimised, such as an accuracy.
+    """
 
     def __init__(self, recipe: Recipe, total_steps: int):
         super().__init__()
         self.recipe, self.total_steps = recipe, total_steps
+        self.measured: dict[str, Tensor] = {}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the named losses of a batch; their sum is minimised."""
@@ -68,7 +73,11 @@ class TrainingModule(pl.LightningModule):
                 f"  scans:    {', '.join(batch.tokens)}\n"
                 "  way out:  a lower learning rate; if it happens at the first step, check these scans' files"
             )
-        return {"loss": loss, "parts": {name: value.detach() for name, value in losses.items()}}
+        return {
+            "loss": loss,
+            "parts": {name: value.detach() for name, value in losses.items()},
+            "measured": {name: value.detach() for name, value in self.measured.items()},
+        }
 
     def configure_optimizers(self):
         """Build what the recipe asks for; the schedule advances with every step."""

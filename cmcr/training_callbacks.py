@@ -33,8 +33,13 @@ def loss_values(outputs: Mapping[str, Any]) -> dict[str, float]:
     return {"loss": float(outputs["loss"])} | (parts if len(parts) > 1 else {})
 
 
+def measured_values(outputs: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a step measured beside its loss."""
+    return {name: float(value) for name, value in outputs["measured"].items()}
+
+
 class Course(Callback):
-    """Losses and learning rate over the steps, as ``metrics.csv`` and for TensorBoard.
+    """Losses, what was measured beside them, and learning rate over the steps, as ``metrics.csv`` and for TensorBoard.
 
     After a resume both go on behind the last checkpoint; rows that were written after it are taken back, because their
     steps are run again.
@@ -63,10 +68,10 @@ class Course(Callback):
         if step % max(1, self.total_steps // ROWS) and step not in (1, self.total_steps):
             return
         lr = self.recipe.lr * schedule_factor(self.recipe.schedule, step - 1, self.total_steps)
-        values = {"lr": lr, **loss_values(outputs)}
+        values = {"lr": lr, **loss_values(outputs), **measured_values(outputs)}
         self.names = self.names or list(values)
         if list(values) != self.names:
-            raise ValueError(f"step {step} has the losses {list(values)}, the steps before it {self.names}")
+            raise ValueError(f"step {step} logs {list(values)}, the steps before it {self.names}")
         with self.path.open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             if file.tell() == 0:

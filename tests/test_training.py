@@ -14,6 +14,7 @@ from invented import feature_bank, invented_index, pretrain_job
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from baselines.ppkt import PPKT
 from cmcr.checkpoints import read_tensors
 from cmcr.data.batches import Batch
 from cmcr.errors import CMCRError
@@ -21,7 +22,7 @@ from cmcr.files import exclusive
 from cmcr.models.backbone import make_backbone
 from cmcr.models.image_encoder import ImageEncoder
 from cmcr.pretrain.job import PretrainJob
-from cmcr.pretrain.method import Channels
+from cmcr.pretrain.method import Channels, Step
 from cmcr.pretrain.plugins import load_plugin
 from cmcr.pretrain.run import PretrainModule, pretrain
 from cmcr.recipe import Recipe
@@ -183,6 +184,22 @@ def test_a_loss_that_is_not_finite_names_step_scans_and_part(tmp_path: Path, mon
     ):
         run(tmp_path)
     assert not (tmp_path / "backbone.safetensors").exists()
+
+
+def test_what_a_method_measures_is_logged_and_not_minimised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, real = pretrain_job(recipe=Recipe(epochs=1, batch_size=2, lr=3e-3)), PPKT.losses
+    plain = run(tmp_path / "plain", job)[0]
+
+    def losses(self: PPKT, step: Step) -> dict[str, Tensor]:
+        step.log["pairs"] = torch.tensor(float(len(step.pairs)))
+        return real(self, step)
+
+    monkeypatch.setattr(PPKT, "losses", losses)
+    weights, log = run(tmp_path / "measured", job)
+    assert weights == plain
+    rows = list(csv.DictReader(log.decode().splitlines()))
+    assert list(rows[0]) == ["step", "epoch", "lr", "loss", "pairs"]
+    assert all(float(row["pairs"]) > 50 for row in rows)
 
 
 def test_a_job_folder_keeps_what_a_resume_needs_only_if_the_job_fails(tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ class PairBatch:
         """Return a copy on ``device``."""
         return PairBatch(*(rows.to(device, non_blocking=non_blocking) for rows in vars(self).values()))
 
+    def on_coarser_images(self, divisor: int) -> PairBatch:
+        """Return the pairs with the whole pixels that they lie in once ``divisor`` squared pixels are made one."""
+        row, column = (position.round().div(divisor, rounding_mode="floor") for position in (self.row, self.column))
+        return PairBatch(self.point, self.image, row, column)
+
     def sample(self, number: int, generator: torch.Generator) -> PairBatch:
         """Return at most ``number`` pairs, drawn without replacement."""
         order = torch.randperm(len(self), generator=generator)[:number]
@@ -137,6 +142,7 @@ class ScanDataset(Dataset[Sample]):
         images: ImageOptions | None = None,
         with_labels: bool = True,
         feature_bank: NDArray[np.float16] | None = None,
+        with_pixels: bool = False,
     ):
         """Prepare to load the scans of ``index`` at ``positions``.
 
@@ -149,6 +155,7 @@ class ScanDataset(Dataset[Sample]):
             images: how to load images and pairs; None loads none.
             with_labels: whether to return labels. Pre-training asks for none, so that it cannot use any.
             feature_bank: (scans of the index, cameras, C, h, w) image features to return in place of images.
+            with_pixels: whether to return the images beside such features too.
 
         Raises:
             DataError: the feature bank was made for another index.
@@ -160,7 +167,7 @@ class ScanDataset(Dataset[Sample]):
             )
         self.index, self.positions, self.grid = index, list(positions), grid
         self.seed, self.augmentation, self.images = seed, augmentation, images
-        self.with_labels, self.feature_bank = with_labels, feature_bank
+        self.with_labels, self.feature_bank, self.with_pixels = with_labels, feature_bank, with_pixels
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -177,7 +184,7 @@ class ScanDataset(Dataset[Sample]):
         images = None
         if self.images is not None:
             features = None if self.feature_bank is None else self.feature_bank[in_index]
-            images = load_paired_images(scan, self.images, rng, features)
+            images = load_paired_images(scan, self.images, rng, features, with_pixels=self.with_pixels)
         labels = scan.labels
         return Sample(scan.token, points, voxelize(points[:, :3], self.grid), labels, images)
 

@@ -43,7 +43,8 @@ class IndexImages:
         images = [
             read_resized(self.index.read(scan, with_labels=False).cameras[camera], self.size) for scan, camera in places
         ]
-        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        # Contiguous: the last bit of a convolution depends on how its input lies in memory.
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 
 
 @torch.no_grad()

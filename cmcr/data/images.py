@@ -36,7 +36,7 @@ class PairedImages:
         point: (N,) int64 point of the scan.
         image: (N,) int64 row among the I images.
         row, column: (N,) float32 pixel in [0, H - 1] and [0, W - 1].
-        pixels: (I, H, W, 3) uint8, or None where features were computed beforehand.
+        pixels: (I, H, W, 3) uint8, or None where features computed beforehand take their place.
         features: (I, C, h, w) float16 features of a frozen encoder, or None.
     """
 
@@ -56,7 +56,12 @@ class PairedImages:
 
 
 def load_paired_images(
-    scan: Scan, options: ImageOptions, rng: np.random.Generator, features: NDArray[np.float16] | None = None
+    scan: Scan,
+    options: ImageOptions,
+    rng: np.random.Generator,
+    features: NDArray[np.float16] | None = None,
+    *,
+    with_pixels: bool = False,
 ) -> PairedImages:
     """Read the images of ``scan``, bring them to size and find which of their pixels see which points.
 
@@ -64,7 +69,8 @@ def load_paired_images(
         scan: with P points in the LiDAR frame, not augmented.
         options: size and crop.
         rng: draws the crops.
-        features: (I, C, h, w) features of the whole images. Given, no image file is opened.
+        features: (I, C, h, w) features of the whole images, which take the place of their pixels.
+        with_pixels: whether to read the pixels beside such features too; without it, no image file is opened then.
 
     Raises:
         ConfigError: there are features of whole images, but the images are to be cropped.
@@ -86,7 +92,7 @@ def load_paired_images(
             window = draw_window(camera.size, mine.row, mine.column, options.crop, rng)
             mine = mine.select(window.contains(mine.row, mine.column))
         parts.append((mine.point, mine.camera, *window.follow(mine.row, mine.column, options.size)))
-        if features is None:
+        if features is None or with_pixels:
             pixels.append(window.view(read_image(camera), options.size))
     point, image, row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
     return PairedImages(options.size, point, image, row, column, np.stack(pixels) if pixels else None, features)

@@ -44,12 +44,14 @@ class Step:
         voxel_VC: (V, C) output of the 3D backbone.
         encode: runs the frozen image encoder on (I, 3, H, W) images; used by methods that change the images.
         generator: the only source of randomness, seeded by run and step.
+        log: scalars that the method puts here are logged beside its losses and not minimised; the same names each step.
     """
 
     batch: Batch
     voxel_VC: Tensor
     encode: Callable[[Tensor], Tensor]
     generator: torch.Generator = field(repr=False)
+    log: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def pairs(self) -> PairBatch:
@@ -58,14 +60,25 @@ class Step:
             raise ValueError("this batch has no images; the method must declare needs_images = True")
         return self.batch.pairs
 
+    @property
+    def pixels_I3HW(self) -> Tensor:
+        """(I, 3, H, W) the unchanged images, in [0, 1]."""
+        if self.batch.images is None:
+            raise ValueError("this batch has no pixels; the method must declare needs_images and needs_pixels = True")
+        return self.batch.images
+
     @cached_property
     def image_ICHW(self) -> Tensor:
         """(I, C, h, w) features of the unchanged images."""
-        if self.batch.image_features is not None:
-            return self.batch.image_features
-        if self.batch.images is None:
-            raise ValueError("this batch has no images; the method must declare needs_images = True")
-        return self.encode(self.batch.images)
+        return self.encode(self.pixels_I3HW) if self.batch.image_features is None else self.batch.image_features
+
+    def encode_changed(self, images_I3HW: Tensor, changed_I: Tensor) -> Tensor:
+        """(I, C, h, w) features of the batch's images after some were changed; computed beforehand for the others."""
+        if self.batch.image_features is None:
+            return self.encode(images_I3HW)
+        if not changed_I.any():
+            return self.image_ICHW
+        return self.image_ICHW.index_put((changed_I,), self.encode(images_I3HW[changed_I]).to(self.image_ICHW.dtype))
 
     def points_at(self, pairs: PairBatch) -> Tensor:
         """(N, C) backbone features of the pairs' points: those of the voxel each lies in."""
@@ -81,14 +94,16 @@ class PretrainMethod(nn.Module):
     """One way to pre-train the 3D backbone. A plug-in is a file in ``baselines/`` with one subclass.
 
     A subclass sets the class attributes, builds its heads in ``__init__`` and returns its losses. Their sum is
-    minimised; each is logged under its name. The backbone alone is kept afterwards.
+    minimised; each is logged under its name. The backbone is kept afterwards, and the method's own weights beside it.
 
     Attributes:
         id: the name in configs, folders and scores; equals the file's name.
         label: the name in tables and figures.
         source: paper and code.
         Options: the method's options with defaults; the config can change them.
-        needs_images: whether steps carry images and pairs.
+        needs_images: whether steps carry images, or their features, and pairs.
+        needs_pixels: whether steps carry the images even if their features were computed beforehand; an instance may
+            set it according to its options.
         pretrains: False for the floor: the backbone stays as it was initialised.
         probe_batch_norm: which BatchNorm statistics a linear probe tries; the strongest gives the row.
     """
@@ -98,6 +113,7 @@ class PretrainMethod(nn.Module):
     source: ClassVar[Source]
     Options: ClassVar[type[AnyOptions]] = NoOptions
     needs_images: ClassVar[bool] = True
+    needs_pixels: bool = False
     pretrains: ClassVar[bool] = True
     probe_batch_norm: ClassVar[tuple[BatchNormStatistics, ...]] = ("stored",)
 

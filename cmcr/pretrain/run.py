@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cmcr.checkpoints import save_tensors
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
 from cmcr.data.index import ScanIndex
@@ -26,6 +28,9 @@ from cmcr.sources import code_digest
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
+
+#: A method's own weights, beside the backbone.
+METHOD_FILE = "method.safetensors"
 
 
 class PretrainModule(TrainingModule):
@@ -49,14 +54,15 @@ class PretrainModule(TrainingModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the method's losses. Its randomness depends on (seed, step) alone, so that a resume repeats it."""
-        return self.method.losses(
-            Step(
-                batch=batch,
-                voxel_VC=self.backbone(batch.voxels()),
-                encode=self.encode,
-                generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
-            )
+        step = Step(
+            batch=batch,
+            voxel_VC=self.backbone(batch.voxels()),
+            encode=self.encode,
+            generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
         )
+        losses = self.method.losses(step)
+        self.measured = step.log
+        return losses
 
     def body(self) -> Iterable[nn.Parameter]:
         """Return the backbone's parameters."""
@@ -79,6 +85,9 @@ def pretrain(
 ) -> None:
     """Pre-train a backbone and write its weights to ``output`` (safetensors).
 
+    What else the method learned, its heads for example, is kept as ``method.safetensors`` in ``folder``, with a record
+    of its options and widths, so that one can look into it later.
+
     Args:
         job: what to do.
         method_class: the plug-in's class.
@@ -99,7 +108,9 @@ def pretrain(
         if method_class.pretrains:
             if index is None:
                 raise ValueError(f"the method {job.method} needs training scans")
-            _train(job, method_class, backbone, index, encoder, feature_bank, folder)
+            method = _train(job, method_class, backbone, index, encoder, feature_bank, folder)
+            # First, so that whoever finds the backbone finds them too.
+            save_tensors(folder / METHOD_FILE, method.state_dict(), _method_record(method))
         record = BackboneRecord(
             method=job.method,
             dataset=index.dataset if index is not None and method_class.pretrains else NO_DATASET,
@@ -123,7 +134,7 @@ def _train(
     encoder: ImageEncoder | None,
     feature_bank: NDArray[np.float16] | None,
     folder: Path,
-) -> None:
+) -> PretrainMethod:
     with_images = method_class.needs_images
     image_channels = feature_bank.shape[2] if feature_bank is not None else encoder.out_channels if encoder else 0
     method = method_class(
@@ -138,12 +149,23 @@ def _train(
         images=job.images if with_images else None,
         with_labels=False,
         feature_bank=feature_bank if with_images else None,
+        with_pixels=method.needs_pixels,
     )
     steps = total_steps(len(dataset), job.recipe)
     module = PretrainModule(backbone, method, encoder, job, steps)
     code = code_digest(Path(__file__), Path(inspect.getfile(method_class)), index.reader_file)
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
     train(module, make_loader(dataset, job.recipe, job.seed), job.compute, folder, identity)
+    return method
+
+
+def _method_record(method: PretrainMethod) -> dict[str, str]:
+    """Say what is needed to build the method again."""
+    return {
+        "plugin": method.id,
+        "options": method.options.model_dump_json(),
+        "channels": json.dumps(method.channels._asdict()),
+    }
 
 
 def _teacher_hash(encoder: ImageEncoder | None, feature_bank: NDArray[np.float16] | None) -> str:

@@ -87,6 +87,24 @@ def test_features_take_the_place_of_images(scans: ScanIndex):
     np.testing.assert_array_equal(batch.image_features, bank[[5, 2]].reshape(4, 3, 4, 5).astype(np.float32))
 
 
+def test_a_batch_can_hold_images_beside_their_features(scans: ScanIndex):
+    bank = np.random.default_rng(0).normal(size=(6, 2, 3, 4, 5)).astype(np.float16)
+    images = ImageOptions(size=(24, 40))
+    both = collate([ScanDataset(scans, [5], GRID, images=images, feature_bank=bank, with_pixels=True)[0]])
+    np.testing.assert_array_equal(both.image_features, bank[5].astype(np.float32))
+    assert torch.equal(both.images, collate([ScanDataset(scans, [5], GRID, images=images)[0]]).images)
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 5])
+def test_pairs_on_coarser_images_lie_in_the_pixel_that_theirs_became_part_of(divisor: int):
+    rows = torch.linspace(0, 19, 77)
+    pairs = PairBatch(torch.arange(77), torch.zeros(77).long(), rows, 19 - rows)
+    coarse = pairs.on_coarser_images(divisor)
+    assert coarse.row.tolist() == [round(row) // divisor for row in rows.tolist()]
+    assert coarse.column.tolist() == [round(column) // divisor for column in (19 - rows).tolist()]
+    assert torch.equal(coarse.point, pairs.point)
+
+
 def test_a_feature_bank_of_another_index_is_refused(scans: ScanIndex):
     with pytest.raises(DataError, match="features of 5 scans, but toy train has 6"):
         ScanDataset(scans, [0], GRID, images=ImageOptions(), feature_bank=np.zeros((5, 2, 3, 4, 5), dtype=np.float16))

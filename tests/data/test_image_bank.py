@@ -33,6 +33,7 @@ def test_all_images_stand_scan_by_scan_in_the_order_of_the_cameras(index: ScanIn
     chosen = images[np.array([0, 6 + 2])]
     assert chosen.shape == (2, 3, *SIZE)
     assert chosen.dtype == torch.uint8
+    assert chosen.is_contiguous()
     second = index.read(1).cameras[2]
     np.testing.assert_array_equal(chosen[1].permute(1, 2, 0).numpy(), read_resized(second, SIZE))
 

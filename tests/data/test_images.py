@@ -99,6 +99,15 @@ def test_with_features_no_image_is_opened(scans: ScanIndex):
         load_paired_images(scan, ImageOptions(size=(24, 40)), rng())
 
 
+def test_pixels_come_beside_features_if_asked_for(scans: ScanIndex):
+    scan, features = scans.read(0), np.zeros((2, 8, 3, 5), dtype=np.float16)
+    alone = load_paired_images(scan, ImageOptions(size=(24, 40)), rng())
+    both = load_paired_images(scan, ImageOptions(size=(24, 40)), rng(), features, with_pixels=True)
+    assert both.features is features
+    np.testing.assert_array_equal(both.pixels, alone.pixels)
+    np.testing.assert_array_equal([both.row, both.column], [alone.row, alone.column])
+
+
 def test_features_of_whole_images_cannot_be_cropped(scans: ScanIndex):
     features = np.zeros((2, 8, 3, 5), dtype=np.float16)
     with pytest.raises(ConfigError, match=r"images\.crop"):
