@@ -175,6 +175,16 @@ class CMCR(PretrainMethod):
             found |= self.align(self.codebook, step, points_NC, pixels_NC)
         return {name: weight * found[name] for name, weight in weights if weight and name in found}
 
+    def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:
+        """Return the shared features F3D, of length one, and the specific features G3D."""
+        heads = {"shared": F.normalize(self.point_shared(voxel_VC), dim=1)}
+        return heads if self.point_specific is None else heads | {"specific": self.point_specific(voxel_VC)}
+
+    def pixel_heads(self, image_ICHW: Tensor) -> dict[str, Tensor]:
+        """Return the shared features, whose length is made one after upsampling, and the specific features G2D."""
+        heads = {"shared": self.pixel_shared(image_ICHW)}
+        return heads if self.pixel_specific is None else heads | {"specific": self.pixel_specific(image_ICHW)}
+
     def look(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return the (I, H, W) mask of what is blacked out, and the encoder's (I, C, h, w) features of the rest."""
         batch = step.batch

@@ -50,3 +50,7 @@ class PPKT(PretrainMethod):
     def targets(self, step: Step, pairs: PairBatch) -> Tensor:
         """What each point is pulled to, (N, C): here, the teacher's features of its own pixel."""
         return step.pixels_at(pairs)
+
+    def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:
+        """Return the features that meet the pixels', of length one."""
+        return {"shared": F.normalize(self.point_head(voxel_VC), dim=1)}

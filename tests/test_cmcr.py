@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 import baselines.cmcr as cmcr_module
 from baselines.cmcr import CMCR, CMCROptions, CMCRWeights
 from baselines.ppkt import PPKT, PPKTOptions
-from cmcr.checkpoints import read_metadata, read_tensors
+from cmcr.checkpoints import read_tensors
 from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
 from cmcr.data.image_masks import pair_is_masked
 from cmcr.data.images import ImageOptions
@@ -31,6 +30,7 @@ from cmcr.losses.codebook import CodebookUse
 from cmcr.models.backbone import make_backbone
 from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNet
+from cmcr.pretrain.learned import load_method
 from cmcr.pretrain.method import Channels, Step
 from cmcr.pretrain.run import PretrainModule, pretrain
 from cmcr.recipe import Recipe
@@ -424,11 +424,10 @@ def test_a_killed_run_resumes_exactly_with_its_codebook(
 @pytest.mark.usefixtures("read_images")
 def test_a_run_leaves_its_own_weights_and_logs_what_it_measures(tmp_path: Path) -> None:
     run(tmp_path)
-    record = read_metadata(tmp_path / "method.safetensors")
-    options = CMCROptions.model_validate_json(record["options"])
-    assert (record["plugin"], options.channels) == ("cmcr", 16)
-    method = CMCR(options, Channels(**json.loads(record["channels"])))
-    method.load_state_dict(read_tensors(tmp_path / "method.safetensors"))
+    method = load_method(tmp_path / "method.safetensors", CMCR)
+    assert isinstance(method, CMCR)
+    assert method.options.channels == 16
+    assert not method.training
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     measured = {"distinct_points", "error_inside_masks", "occupancy_accuracy"} | {

@@ -124,3 +124,14 @@ class PretrainMethod(nn.Module):
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Return the named losses of one step, each a scalar, already weighted."""
         raise NotImplementedError
+
+    def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the named (V, C) outputs of the method's heads on backbone features; none by default.
+
+        A name stands for one idea in both modalities: ``shared`` features meet, ``specific`` ones are kept apart.
+        """
+        return {}
+
+    def pixel_heads(self, image_ICHW: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the named (I, C, h, w) outputs of the method's heads on the encoder's features; none by default."""
+        return {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmcr.checkpoints import save_tensors
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
 from cmcr.data.index import ScanIndex
@@ -23,14 +21,12 @@ from cmcr.models.backbone import NO_DATASET, BackboneRecord, make_backbone, save
 from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.job import PretrainJob
+from cmcr.pretrain.learned import METHOD_FILE, save_method
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
 from cmcr.sources import code_digest
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
-
-#: A method's own weights, beside the backbone.
-METHOD_FILE = "method.safetensors"
 
 
 class PretrainModule(TrainingModule):
@@ -110,7 +106,7 @@ def pretrain(
                 raise ValueError(f"the method {job.method} needs training scans")
             method = _train(job, method_class, backbone, index, encoder, feature_bank, folder)
             # First, so that whoever finds the backbone finds them too.
-            save_tensors(folder / METHOD_FILE, method.state_dict(), _method_record(method))
+            save_method(folder / METHOD_FILE, method)
         record = BackboneRecord(
             method=job.method,
             dataset=index.dataset if index is not None and method_class.pretrains else NO_DATASET,
@@ -157,15 +153,6 @@ def _train(
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
     train(module, make_loader(dataset, job.recipe, job.seed), job.compute, folder, identity)
     return method
-
-
-def _method_record(method: PretrainMethod) -> dict[str, str]:
-    """Say what is needed to build the method again."""
-    return {
-        "plugin": method.id,
-        "options": method.options.model_dump_json(),
-        "channels": json.dumps(method.channels._asdict()),
-    }
 
 
 def _teacher_hash(encoder: ImageEncoder | None, feature_bank: NDArray[np.float16] | None) -> str:
