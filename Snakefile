@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/results.smk"
 

@@ -21,15 +21,16 @@ Shapes: I images, N matched points and pixels, V voxels, C channels; 3 stands fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from cmcr.data.batches import PairBatch
 from cmcr.data.image_masks import ImageMaskOptions, black_out, draw_image_masks, unmasked_pairs
-from cmcr.data.occupancy_queries import draw_occupancy_queries
+from cmcr.data.occupancy_queries import OccupancyQueries, draw_occupancy_queries, places_alone
 from cmcr.errors import CMCRError
 from cmcr.evaluation.occupancy import OccupancyAccuracy
 from cmcr.losses.code_matching import code_matching
@@ -38,16 +39,18 @@ from cmcr.losses.commitment import commitment
 from cmcr.losses.image_reconstruction import error_inside_masks, image_reconstruction
 from cmcr.losses.info_nce import info_nce
 from cmcr.losses.kl_bottleneck import GaussianBottleneck
-from cmcr.losses.occupancy import OccupancyOptions, estimate_occupancy, meet, occupancy_losses
+from cmcr.losses.occupancy import Meetings, OccupancyOptions, estimate_occupancy, meet, occupancy_losses
 from cmcr.losses.orthogonality import orthogonality
 from cmcr.models.feature_replacement import replace_masked_features
 from cmcr.models.image_decoder import ImageDecoder, decoded_size
 from cmcr.models.occupancy_head import OccupancyHead
 from cmcr.options import Options
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
+from cmcr.pretrain.views import Matched, Rebuilt, Shows, Survey
 
 ACCURACY_EVERY = 8  # The logged occupancy accuracy is that of every eighth query: enough for a curve.
 
+Part = TypeVar("Part", bound=nn.Module)
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -146,10 +149,7 @@ class CMCR(PretrainMethod):
         masks_IHW, image_ICHW = self.look(step)
         shared3_VC = F.normalize(self.point_shared(step.voxel_VC), dim=1)
         shared2_ICHW = self.pixel_shared(image_ICHW)
-        pairs = unmasked_pairs(step.pairs, masks_IHW, options.masks, step.batch.tokens)
-        pairs = pairs.sample(options.num_pairs, step.generator)
-        points_NC = shared3_VC[step.batch.voxel_P[pairs.point]]
-        pixels_NC = F.normalize(step.pixels_at(pairs, shared2_ICHW), dim=1)
+        pairs, points_NC, pixels_NC = self.draw_pairs(step, masks_IHW, shared3_VC, shared2_ICHW)
         step.log["distinct_points"] = torch.tensor(float(len(pairs.point.unique())))
         if weights.info_nce:
             found["info_nce"] = info_nce(points_NC, pixels_NC, options.temperature)
@@ -161,8 +161,8 @@ class CMCR(PretrainMethod):
                 found["orthogonality_pixels"] = orthogonality(_unit_rows(shared2_ICHW), _unit_rows(specific2_ICHW))
             if self.decoder is not None:
                 quantised2_ICHW = self.replace(step, masks_IHW, shared2_ICHW, quantised3_VC)
-                rebuilt = self.decoder(_upsampled(specific2_ICHW, quantised2_ICHW.shape[-2:]), quantised2_ICHW)
-                found["reconstruction"] = self.compare(step, rebuilt, masks_IHW)
+                rebuilt = self.decode(self.decoder, step, masks_IHW, specific2_ICHW, quantised2_ICHW)
+                found["reconstruction"] = self.compare(step, rebuilt)
         if self.point_specific is not None:
             specific3_VC = self.point_specific(step.voxel_VC)
             if weights.orthogonality_points:
@@ -185,16 +185,25 @@ class CMCR(PretrainMethod):
         heads = {"shared": self.pixel_shared(image_ICHW)}
         return heads if self.pixel_specific is None else heads | {"specific": self.pixel_specific(image_ICHW)}
 
-    def look(self, step: Step) -> tuple[Tensor, Tensor]:
+    def look(self, step: Step, options: ImageMaskOptions | None = None) -> tuple[Tensor, Tensor]:
         """Return the (I, H, W) mask of what is blacked out, and the encoder's (I, C, h, w) features of the rest."""
-        batch = step.batch
+        batch, options = step.batch, options or self.options.masks
         number = len(step.image_ICHW if batch.images is None else batch.images)
-        masks_IHW = draw_image_masks(number, batch.image_size, self.options.masks, step.generator)
+        masks_IHW = draw_image_masks(number, batch.image_size, options, step.generator)
         masks_IHW = masks_IHW.to(step.voxel_VC.device)
         if not masks_IHW.any():
             return masks_IHW, step.image_ICHW
         images = black_out(step.pixels_I3HW, masks_IHW)
         return masks_IHW, step.encode_changed(images, masks_IHW.flatten(1).any(dim=1))
+
+    def draw_pairs(
+        self, step: Step, masks_IHW: Tensor, shared3_VC: Tensor, shared2_ICHW: Tensor
+    ) -> tuple[PairBatch, Tensor, Tensor]:
+        """Draw pairs whose pixels can be seen; return them with the shared features of points and pixels, (N, C)."""
+        pairs = unmasked_pairs(step.pairs, masks_IHW, self.options.masks, step.batch.tokens)
+        pairs = pairs.sample(self.options.num_pairs, step.generator)
+        pixels_NC = F.normalize(step.pixels_at(pairs, shared2_ICHW), dim=1)
+        return pairs, shared3_VC[step.batch.voxel_P[pairs.point]], pixels_NC
 
     def quantise(self, shared: Tensor) -> Tensor:
         """Return Q of (..., C) shared features of length one."""
@@ -211,24 +220,39 @@ class CMCR(PretrainMethod):
         point_NC, range_N = quantised3_VC[batch.voxel_P[point]], batch.points_P4[point, :3].norm(dim=1)
         return replace_masked_features(quantised_ICHW, point_NC, pairs, range_N, masks_Ihw)
 
-    def compare(self, step: Step, rebuilt_I3hw: Tensor, masks_IHW: Tensor) -> Tensor:
-        """Hold the reconstruction against the unmasked image, and log its error where nothing could be copied."""
+    def decode(
+        self, decoder: ImageDecoder, step: Step, masks_IHW: Tensor, specific_ICHW: Tensor, quantised_ICHW: Tensor
+    ) -> Rebuilt:
+        """Rebuild the images from G2D and Q2D, at the decoder's resolution."""
         divisor = self.options.decoder_divisor
-        images_I3hw = F.avg_pool2d(step.pixels_I3HW, divisor)
-        error_I = error_inside_masks(rebuilt_I3hw, images_I3hw, masks_IHW[:, ::divisor, ::divisor])
+        rebuilt_I3hw = decoder(_upsampled(specific_ICHW, quantised_ICHW.shape[-2:]), quantised_ICHW)
+        return Rebuilt(masks_IHW[:, ::divisor, ::divisor], rebuilt_I3hw, F.avg_pool2d(step.pixels_I3HW, divisor))
+
+    def compare(self, step: Step, rebuilt: Rebuilt) -> Tensor:
+        """Hold the reconstruction against the unmasked image, and log its error where nothing could be copied."""
+        error_I = error_inside_masks(rebuilt.rebuilt_I3hw, rebuilt.target_I3hw, rebuilt.masks_Ihw)
         step.log["error_inside_masks"] = error_I.nanmean()
-        return image_reconstruction(rebuilt_I3hw, images_I3hw)
+        return image_reconstruction(rebuilt.rebuilt_I3hw, rebuilt.target_I3hw)
 
     def estimate(self, head: OccupancyHead, step: Step, features_VC: Tensor) -> dict[str, Tensor]:
         """Occupancy and intensity, asked of G3D + Q3D; the queries turn with the points."""
-        batch, options = step.batch, self.options.occupancy
-        queries = draw_occupancy_queries(batch.points_P4, batch.scan_P, options.queries, step.generator)
-        meetings = meet(queries, batch.points_P4, batch.scan_P, batch.voxel_P, options)
+        queries = self.draw_queries(step)
+        meetings = self.meet(step, queries)
         answers_Q2 = estimate_occupancy(head, features_VC, meetings.of_every(ACCURACY_EVERY))
         score = OccupancyAccuracy()
         score.update(answers_Q2[:, 0], queries.occupied_Q)
         step.log["occupancy_accuracy"] = features_VC.new_tensor(score.accuracy)
         return occupancy_losses(head, features_VC, meetings)
+
+    def draw_queries(self, step: Step) -> OccupancyQueries:
+        """Draw places on the rays of the scans."""
+        batch = step.batch
+        return draw_occupancy_queries(batch.points_P4, batch.scan_P, self.options.occupancy.queries, step.generator)
+
+    def meet(self, step: Step, queries: OccupancyQueries) -> Meetings:
+        """Find the points that are asked."""
+        batch = step.batch
+        return meet(queries, batch.points_P4, batch.scan_P, batch.voxel_P, self.options.occupancy)
 
     def align(self, codebook: Codebook, step: Step, points_NC: Tensor, pixels_NC: Tensor) -> dict[str, Tensor]:
         """One codebook for both modalities: commitment, matching and, in training, the codes' own step."""
@@ -248,6 +272,45 @@ class CMCR(PretrainMethod):
             step.log.update({f"codebook_{name}": value for name, value in use._asdict().items()})
         return losses
 
+    @classmethod
+    def shows(cls, options: CMCROptions) -> Shows:  # type: ignore[override]
+        """Say what there is to see: masked images if any are masked and rebuilt, occupancy if it is estimated."""
+        masks, weights = options.masks, options.weights
+        return Shows(
+            pairs=True,
+            codes=options.codebook.codes if options.codebook else 0,
+            reconstruction=weights.reconstruction > 0 and masks.probability > 0 and masks.ratio > 0,
+            occupancy=weights.occupancy > 0,
+        )
+
+    def match(self, step: Step) -> Matched:
+        """Return pairs as training draws them, and their codes."""
+        masks_IHW, image_ICHW = self.look(step)
+        shared3_VC = self.point_heads(step.voxel_VC)["shared"]
+        pairs, *both = self.draw_pairs(step, masks_IHW, shared3_VC, self.pixel_shared(image_ICHW))
+        if self.codebook is None:
+            return Matched(pairs, None)
+        return Matched(pairs, torch.stack([self.codebook.assign(one_NC) for one_NC in both]))
+
+    def rebuild(self, step: Step) -> Rebuilt:
+        """Mask every image, and rebuild it with the help of the points."""
+        masks_IHW, image_ICHW = self.look(step, self.options.masks.model_copy(update={"probability": 1.0}))
+        features = self.pixel_heads(image_ICHW)
+        quantised3_VC = self.quantise(self.point_heads(step.voxel_VC)["shared"])
+        quantised2_ICHW = self.replace(step, masks_IHW, features["shared"], quantised3_VC)
+        return self.decode(_built(self.decoder), step, masks_IHW, features["specific"], quantised2_ICHW)
+
+    def survey(self, step: Step) -> Survey:
+        """Return queries as training draws them; who answers is G3D + Q3D, without the noise of training."""
+        head, features = _built(self.occupancy_head), self.point_heads(step.voxel_VC)
+        features_VC, queries = features["specific"] + self.quantise(features["shared"]), self.draw_queries(step)
+
+        def ask(position_Q3: Tensor, scan_Q: Tensor) -> Tensor:
+            return estimate_occupancy(head, features_VC, self.meet(step, places_alone(position_Q3, scan_Q)))
+
+        intensity_Q = step.batch.points_P4[queries.return_Q, 3] if self.options.weights.intensity else None
+        return Survey(queries.position_Q3, queries.scan_Q, queries.occupied_Q, queries.near_Q, intensity_Q, ask)
+
 
 def _upsampled(map_ICHW: Tensor, size: Sequence[int]) -> Tensor:
     # As `sample_pixels` reads maps. Of a divided image, border pixels are off by half the divisor, inner ones by less.
@@ -256,3 +319,9 @@ def _upsampled(map_ICHW: Tensor, size: Sequence[int]) -> Tensor:
 
 def _unit_rows(map_ICHW: Tensor) -> Tensor:
     return F.normalize(map_ICHW.permute(0, 2, 3, 1).flatten(0, 2), dim=1)
+
+
+def _built(part: Part | None) -> Part:
+    if part is None:
+        raise ValueError("the options leave out what is to be shown; `shows` says so")
+    return part

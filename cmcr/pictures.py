@@ -110,7 +110,7 @@ def draw_features(
         title: what stands above.
         coloured_by: what the colours are made of, for the line below the title.
     """
-    order = _places(scan.cameras)
+    order = in_order(scan.cameras)
     blocks = -(-len(order) // _COLUMNS)
     columns = min(len(order), _COLUMNS)
     height = _IMAGE * max(camera.size[0] / camera.size[1] for camera in scan.cameras)
@@ -147,7 +147,12 @@ def draw_features(
     return figure
 
 
-def _places(cameras: Sequence[Camera]) -> list[int]:
+def camera_label(camera: Camera) -> str:
+    """Return a camera's name for print."""
+    return camera.name.removeprefix("CAM_").replace("_", " ").lower()
+
+
+def in_order(cameras: Sequence[Camera]) -> list[int]:
     """Return the cameras' numbers in the order in which they are shown; unknown names stay where they are."""
     names = [camera.name.removeprefix("CAM_") for camera in cameras]
     return sorted(range(len(names)), key=lambda n: _PLACES.index(names[n]) if names[n] in _PLACES else n)
@@ -172,8 +177,9 @@ def _draw_camera(
         axes.scatter(mine.column + 0.5, mine.row + 0.5, s=_dot(len(mine)), c=colours, linewidths=0)
         axes.set(xlim=(0, camera.size[1]), ylim=(camera.size[0], 0))
         axes.set_axis_off()
-    name = camera.name.removeprefix("CAM_").replace("_", " ").lower()
-    depth_axes.text(0.02, 0.95, name, transform=depth_axes.transAxes, va="top", color="white", fontweight="bold")
+    depth_axes.text(
+        0.02, 0.95, camera_label(camera), transform=depth_axes.transAxes, va="top", color="white", fontweight="bold"
+    )
 
 
 def _dot(points: float) -> float:
@@ -208,15 +214,23 @@ def _draw_scale(axes: Axes) -> None:
     axes.text(-0.03, 0.5, "depth (m)", ha="right", va="center", color=INK)
 
 
-def write_picture(path: Path | str, figure: Figure) -> None:
+def write_picture(path: Path | str, figure: Figure, *, points_first: bool = True) -> None:
     """Write a figure as PNG with a palette of 256 colours, atomically; the same figure gives the same bytes.
 
     Photographs in full colour would make a file three times as large.
+
+    Args:
+        path: the file.
+        figure: the figure.
+        points_first: whether coloured points on grey photographs get most of the palette; False shares it out by area.
     """
     with rc_context(STYLE), io.BytesIO() as buffer:
-        figure.savefig(buffer, format="png", dpi=_DPI)
+        figure.savefig(buffer, format="png", dpi="figure")
         image = Image.open(buffer).convert("RGB")
-    few = image.quantize(palette=_palette(image), dither=Image.Dither.NONE)
+    if points_first:
+        few = image.quantize(palette=_palette(image), dither=Image.Dither.NONE)
+    else:
+        few = image.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=4, dither=Image.Dither.NONE)
     with atomic_path(path) as temporary:
         few.save(temporary, format="PNG", optimize=True)
 

@@ -18,6 +18,7 @@ from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
+from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
 from cmcr.tasks.job import FinetuneJob, Protocol
 
@@ -107,6 +108,11 @@ class Plan:
             images=how.images,
             compute=config.compute,
         )
+
+    def shows(self, method: str) -> Shows:
+        """What ``method`` can show of itself on scans it never saw, with its options in this config."""
+        options = self.classes[method].Options.model_validate(self.config.methods[method].options)
+        return self.classes[method].shows(options)
 
     def runs(self) -> Iterator[Run]:
         """Yield every fine-tuning of the run."""

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
@@ -18,6 +21,7 @@ from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.scan import Camera, Scan
 from cmcr.data.voxels import VoxelGrid
+from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.pretrain.job import PretrainJob
 from cmcr.recipe import Recipe
@@ -25,6 +29,7 @@ from cmcr.tasks.job import FinetuneJob
 
 CLASS_NAMES = ("ignore", "ground", "thing", "unicorn")
 IMAGE_SIZE = (32, 64)
+IMAGE_CHANNELS = 6
 TINY = MinkUNetOptions(stem=8, planes=(8, 8, 8, 8, 8, 8, 8, 8), blocks=(1, 1, 1, 1, 1, 1, 1, 1))
 VOXELS = VoxelGrid(kind="cartesian", size_m=0.5)
 
@@ -62,6 +67,24 @@ def invented_index(scans: int, split: str = "train", first: int = 0) -> Invented
         for number in range(scans)
     )
     return InventedIndex("invented", "nuscenes", Path("nowhere"), split, "v0", CLASS_NAMES, (), records)
+
+
+def images_of_one_scan() -> NDArray[np.uint8]:
+    """Return two images (2, H, W, 3) with slow changes of colour."""
+    row, column = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]]
+    first = np.stack([row * 7, column * 3, 200 - row - 2 * column], axis=2)
+    return np.stack([first, first[::-1, ::-1]]).clip(0, 255).astype(np.uint8)
+
+
+class Flat(ImageEncoder):
+    """Small means and their squares."""
+
+    out_channels = IMAGE_CHANNELS
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See `ImageEncoder.forward`; 1/8 of the resolution."""
+        small = F.avg_pool2d(images, 8)
+        return torch.cat([small, small.square()], dim=1)
 
 
 def feature_bank(scans: int, channels: int = 6) -> NDArray[np.float16]:

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from invented import IMAGE_SIZE, TINY, VOXELS, invented_index, pretrain_job
+from invented import (
+    IMAGE_CHANNELS,
+    IMAGE_SIZE,
+    TINY,
+    VOXELS,
+    Flat,
+    images_of_one_scan,
+    invented_index,
+    pretrain_job,
+)
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
@@ -28,14 +37,13 @@ from cmcr.data.scan import Camera
 from cmcr.errors import CMCRError, ConfigError
 from cmcr.losses.codebook import CodebookUse
 from cmcr.models.backbone import make_backbone
-from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.learned import load_method
 from cmcr.pretrain.method import Channels, Step
 from cmcr.pretrain.run import PretrainModule, pretrain
+from cmcr.pretrain.views import Rebuilt, Shows
 from cmcr.recipe import Recipe
 
-IMAGE_CHANNELS = 6
 NO_ORTHOGONALITY = {"orthogonality_points": 0, "orthogonality_pixels": 0, "kl": 0}
 NO_ESTIMATION = {"occupancy": 0, "intensity": 0}
 CODEBOOK_TERMS = {"commitment_points", "commitment_pixels", "matching"}
@@ -97,23 +105,6 @@ class Recorder:
         self.given.append(arguments)
         self.returned.append(self.function(*arguments))
         return self.returned[-1]
-
-
-class Flat(ImageEncoder):
-    """Small means and their squares."""
-
-    out_channels = IMAGE_CHANNELS
-
-    def forward(self, images: Tensor) -> Tensor:
-        small = F.avg_pool2d(images, 8)
-        return torch.cat([small, small.square()], dim=1)
-
-
-def images_of_one_scan() -> NDArray[np.uint8]:
-    """Two images (2, H, W, 3) with slow changes of colour."""
-    row, column = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]]
-    first = np.stack([row * 7, column * 3, 200 - row - 2 * column], axis=2)
-    return np.stack([first, first[::-1, ::-1]]).clip(0, 255).astype(np.uint8)
 
 
 def bank_of(images: NDArray[np.uint8], scans: int) -> NDArray[np.float16]:
@@ -296,12 +287,70 @@ def test_the_reconstruction_is_held_against_the_unmasked_image(batch: Batch) -> 
     assert batch.images is not None
     step = step_of(backbone, batch)
     masks_IHW = method.look(step)[0]
-    assert method.compare(step, batch.images, masks_IHW).item() == 0
+    assert method.compare(step, Rebuilt(masks_IHW, batch.images, batch.images)).item() == 0
     black = batch.images * ~masks_IHW[:, None]
-    assert method.compare(step, black, masks_IHW).item() > 0
+    assert method.compare(step, Rebuilt(masks_IHW, black, batch.images)).item() > 0
     assert step.log["error_inside_masks"].item() == pytest.approx(
         float((batch.images.square().mean(1) * masks_IHW).sum() / masks_IHW.sum()), rel=1e-4
     )
+
+
+# --- what can be seen of it ---
+
+
+@pytest.mark.parametrize(
+    ("options", "shows"),
+    [
+        ({}, Shows(pairs=True, codes=400, reconstruction=True, occupancy=True)),
+        (STEPS["contrastive"][0], Shows(pairs=True)),
+        (STEPS["masked images"][0], Shows(pairs=True, reconstruction=True)),
+        (STEPS["occupancy"][0], Shows(pairs=True, reconstruction=True, occupancy=True)),
+        ({"masks": {"probability": 0}, "codebook": {"codes": 7}}, Shows(pairs=True, codes=7, occupancy=True)),
+        ({"weights": {"occupancy": 0, "reconstruction": 0}}, Shows(pairs=True, codes=400)),
+    ],
+)
+def test_it_shows_what_its_options_let_it_learn(options: dict[str, Any], shows: Shows) -> None:
+    assert CMCR.shows(CMCROptions(**options)) == shows
+
+
+def test_what_is_shown_is_what_the_losses_are_made_of(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, method = make({"masks": {"probability": 1}, "decoder_divisor": 2})
+    backbone.eval()
+    method.eval()
+    compared, asked, aligned = Recorder(method.compare), Recorder(method.estimate), Recorder(method.align)
+    for name, recorder in (("compare", compared), ("estimate", asked), ("align", aligned)):
+        monkeypatch.setattr(method, name, recorder)
+    losses = method.losses(step_of(backbone, batch))
+    # The masks are drawn first, and so are the same; nothing else of the reconstruction is drawn.
+    rebuilt = method.rebuild(step_of(backbone, batch))
+    for found, expected in zip(rebuilt, compared.given[0][1], strict=True):
+        torch.testing.assert_close(found, expected)
+    assert F.mse_loss(rebuilt.rebuilt_I3hw, rebuilt.target_I3hw).item() == pytest.approx(
+        losses["reconstruction"].item()
+    )
+    matched = method.match(step_of(backbone, batch))
+    assert matched.codes_2N is not None
+    assert method.codebook is not None
+    for codes_N, features_NC in zip(matched.codes_2N, aligned.given[0][2:], strict=True):
+        assert torch.equal(codes_N, method.codebook.assign(features_NC))
+    # The same features answer; `occupancy_losses` counts meetings where `ask` averages over them.
+    survey = method.survey(step_of(backbone, batch))
+    head, _, features_VC = asked.given[0]
+    queries = method.draw_queries(step_of(backbone, batch))
+    assert torch.equal(survey.position_Q3, queries.position_Q3)
+    expected = cmcr_module.estimate_occupancy(head, features_VC, method.meet(step_of(backbone, batch), queries))
+    torch.testing.assert_close(survey.ask(survey.position_Q3, survey.scan_Q), expected, equal_nan=True)
+    assert survey.ask(torch.tensor([[500.0, 0, 0]]), torch.tensor([0])).isnan().all()
+
+
+def test_every_image_is_masked_for_the_eye_however_few_are_in_training(batch: Batch) -> None:
+    backbone, method = make({"masks": {"probability": 0.01}})
+    assert method.rebuild(step_of(backbone, batch)).masks_Ihw.flatten(1).any(dim=1).all()
+
+
+def test_an_intensity_that_is_not_learned_is_not_shown(batch: Batch) -> None:
+    backbone, method = make({"weights": {"intensity": 0}})
+    assert method.survey(step_of(backbone, batch)).intensity_Q is None
 
 
 # --- what is refused ---

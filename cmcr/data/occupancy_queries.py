@@ -54,6 +54,12 @@ class OccupancyQueries:
         return len(self.return_Q)
 
 
+def places_alone(position_Q3: Tensor, scan_Q: Tensor) -> OccupancyQueries:
+    """Return queries at (Q, 3) places of (Q,) scans of which nothing is known: they have no return and no answer."""
+    nowhere_Q, no_Q = scan_Q.new_full(scan_Q.shape, -1), torch.zeros_like(scan_Q, dtype=torch.bool)
+    return OccupancyQueries(position_Q3, scan_Q, nowhere_Q, no_Q, no_Q)
+
+
 def is_distant(points_P4: Tensor, min_range_m: float) -> Tensor:
     """Return the (P,) mask of the points at least ``min_range_m`` away from the sensor."""
     return points_P4[:, :3].norm(dim=1) >= min_range_m

@@ -14,6 +14,7 @@ from cmcr.data.batches import Batch, PairBatch
 from cmcr.models.backbone import BatchNormStatistics
 from cmcr.models.sampling import sample_pixels
 from cmcr.options import Options as AnyOptions
+from cmcr.pretrain.views import Matched, Rebuilt, Shows, Survey
 
 
 class NoOptions(AnyOptions):
@@ -135,3 +136,24 @@ class PretrainMethod(nn.Module):
     def pixel_heads(self, image_ICHW: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the named (I, C, h, w) outputs of the method's heads on the encoder's features; none by default."""
         return {}
+
+    @classmethod
+    def shows(cls, options: AnyOptions) -> Shows:  # noqa: ARG003
+        """Say what a method with these options can show of itself; nothing by default.
+
+        The workflow asks for the pictures and measures of what is named here, and so calls the methods below, in
+        evaluation mode, on scans as they come, that training never saw.
+        """
+        return Shows()
+
+    def match(self, step: Step) -> Matched:
+        """Return the pairs that a step of training draws, and their codes, if `shows` says ``pairs`` or ``codes``."""
+        raise NotImplementedError
+
+    def rebuild(self, step: Step) -> Rebuilt:
+        """Mask every image and rebuild it, if `shows` says ``reconstruction``."""
+        raise NotImplementedError
+
+    def survey(self, step: Step) -> Survey:
+        """Return places with what is there, and how to ask about any place, if `shows` says ``occupancy``."""
+        raise NotImplementedError

@@ -33,13 +33,13 @@ Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Percent = Annotated[int | float, Field(gt=0, le=100)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
     """Closed and immutable: an unknown field or a value of another type is an error, and so is NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Metric(_Record):
+class Metric(Record):
     """One number, or the reason why there is none."""
 
     # ``class`` cannot be an argument's name in Python.
@@ -63,7 +63,7 @@ class Metric(_Record):
         return self
 
 
-class Hardware(_Record):
+class Hardware(Record):
     """What the run was computed on."""
 
     cpu: str
@@ -74,7 +74,7 @@ class Hardware(_Record):
     platform: str
 
 
-class Provenance(_Record):
+class Provenance(Record):
     """Where a run's numbers come from. Only config hash and commit reach ``scores.tsv``, nothing of it the tables."""
 
     config_hash: Line
@@ -89,7 +89,7 @@ class Provenance(_Record):
     peak_memory_mb: NonNegativeFloat
 
 
-class Scores(_Record):
+class Scores(Record):
     """The metrics of one trained network on one split of one data set."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

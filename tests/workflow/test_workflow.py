@@ -66,6 +66,33 @@ def test_without_a_linear_probe_its_figure_is_not_asked_for(workflow: Workflow) 
     assert not any("per_class" in job or "linear_probe" in job for job in jobs)
 
 
+def test_pictures_and_measures_are_asked_of_methods_whose_options_have_them(workflow: Workflow) -> None:
+    rebuilding = {"weights": {"occupancy": 0, "intensity": 0}}
+    methods = {
+        "scratch": {},
+        "ppkt": {},
+        "cmcr": {},
+        "rebuilding": {"plugin": "cmcr", "options": {"codebook": None, **rebuilding}},
+    }
+    workflow.configure({**TINY, "methods": methods, "seeds": [0, 1]})
+    jobs = planned(workflow.run("-n", "all_figures"))
+    never_saw = "on a scan that its pre-training never saw"
+    assert {job for job in jobs if job.endswith(("never saw", "of its pre-training"))} == {
+        "Draw the losses of ppkt over the steps of its pre-training",
+        "Draw the losses of cmcr over the steps of its pre-training",
+        "Draw the losses of rebuilding over the steps of its pre-training",
+        "Draw the codebook of cmcr over the steps of its pre-training",
+        f"Draw the reconstruction of cmcr {never_saw}",
+        f"Draw the occupancy of cmcr {never_saw}",
+        f"Draw the reconstruction of rebuilding {never_saw}",
+        *(
+            f"Measure {method}, seed {seed}, on scans that its pre-training never saw"
+            for method in ("cmcr", "rebuilding")
+            for seed in (0, 1)
+        ),
+    }
+
+
 def test_a_missing_teacher_says_where_to_get_it_before_anything_runs(workflow: Workflow) -> None:
     workflow.configure({**TINY, "teacher": {"kind": "resnet50", "weights": "no/such/file.pth"}})
     output = workflow.run("-n", fails=True)
@@ -80,6 +107,7 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
         f"segmentation{kind}.{suffix}" for kind in ("", "_per_class") for suffix in ("csv", "md", "tex")
     }
     assert (results / "figures" / "features_toy_nuscenes_ppkt.png").stat().st_size > 10_000
+    assert (results / "figures" / "losses_toy_nuscenes_ppkt.svg").is_file()
     assert "toy" in (results / "tables" / "segmentation.md").read_text()
     assert finished.temporary_files() == []
     assert "Nothing to be done" in finished.run("all_tables", "all_figures")

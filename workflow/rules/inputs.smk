@@ -30,6 +30,28 @@ def get_pretrain_flags(wildcards, input):
     )
 
 
+def get_held_out_inputs(wildcards):
+    """The backbone of a picture is that of the first seed; what else the method learned lies beside it."""
+    seed = getattr(wildcards, "seed", cfg.seeds[0])
+    inputs = {
+        "weights": get_backbone(wildcards.dataset, wildcards.method, seed),
+        "index": get_index(wildcards.dataset, "validation"),
+    }
+    return {**inputs, "teacher": teacher_files} if plan.classes[wildcards.method].needs_images else inputs
+
+
+def get_held_out_flags(wildcards, input, seed):
+    with_images = plan.classes[wildcards.method].needs_images
+    return flags(
+        job=plan.pretrain_job(wildcards.method, int(seed)).model_dump_json(),
+        plugin=os.path.relpath(plan.plugins[wildcards.method]),
+        weights=input.weights,
+        index=input.index,
+        teacher=cfg.teacher.model_dump_json() if with_images else None,
+        teacher_weights=input.teacher if with_images and not published else None,
+    )
+
+
 def get_subset(wildcards):
     finetune = getattr(cfg.tasks, wildcards.task)[wildcards.dataset].finetune
     # All labels are all labels, whatever is counted.
@@ -51,10 +73,18 @@ def get_figures():
     compared = sorted({(run.task, run.dataset) for run in runs})
     names = [f"{task}_{dataset}_label_efficiency" for task, dataset in compared]
     names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
-    drawn = [f"features_{cfg.pretrain.dataset}_{row}" for row in cfg.methods if plan.classes[row].pretrains]
+    drawn, measured = [], []
+    for row in cfg.methods:
+        if plan.classes[row].pretrains:
+            of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
+            names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)
+            drawn += [f"features_{of_row}"]
+            drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
+            measured += [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds if any(shows)]
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
         *expand(f"{results}/figures/{{name}}.png", name=drawn),
+        *measured,
     ]
 
 

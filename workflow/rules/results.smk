@@ -61,24 +61,3 @@ rule draw_figure:
     shell:
         "python -m cmcr figure {wildcards.kind} --scores {input} --task {wildcards.task} --dataset {wildcards.dataset}"
         " --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
-
-
-rule draw_features:
-    input:
-        weights=lambda wildcards: get_backbone(wildcards.dataset, wildcards.method, cfg.seeds[0]),
-        index=lambda wildcards: get_index(wildcards.dataset, "train"),
-    output:
-        f"{results}/figures/features_{{dataset}}_{{method}}.png",
-    log:
-        f"{results}/logs/figures/features_{{dataset}}_{{method}}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
-        title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
-        code=lambda wildcards: get_code("draw-features", get_reader(wildcards.dataset)),
-    message:
-        "Draw what {wildcards.method} learned on {wildcards.dataset}"
-    shell:
-        "python -m cmcr draw-features --job {params.job:q} --weights {input.weights} --index {input.index}"
-        " --title {params.title:q} --output {output} > {log} 2>&1"

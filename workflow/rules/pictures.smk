@@ -1,0 +1,105 @@
+"""What can be looked at during and after pre-training: its course, and what it makes of scans."""
+
+
+rule draw_course:
+    input:
+        lambda wildcards: [get_backbone(wildcards.dataset, wildcards.method, seed) for seed in cfg.seeds],
+    output:
+        multiext(f"{results}/figures/{{kind}}_{{dataset}}_{{method}}", ".svg", ".png"),
+    log:
+        f"{results}/logs/figures/{{kind}}_{{dataset}}_{{method}}.log",
+    wildcard_constraints:
+        kind="losses|codebook",
+    conda:
+        "../../environment.yml"
+    params:
+        options=lambda wildcards: flags(
+            method=wildcards.method,
+            dataset=wildcards.dataset,
+            labels=json.dumps(plan.labels),
+            codes=plan.shows(wildcards.method).codes,
+        ),
+        folder=subpath(output[0], parent=True),
+        code=get_code("draw-course"),
+    message:
+        "Draw the {wildcards.kind} of {wildcards.method} over the steps of its pre-training"
+    shell:
+        "python -m cmcr draw-course {wildcards.kind} {params.options} --folder {params.folder} {input} > {log} 2>&1"
+
+
+rule measure_held_out:
+    input:
+        unpack(get_held_out_inputs),
+    output:
+        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/held_out.json",
+    log:
+        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}_held_out.log",
+    conda:
+        "../../environment.yml"
+    threads: cfg.compute.threads
+    resources:
+        gpu=1 if cfg.compute.device == "cuda" else 0,
+    params:
+        options=lambda wildcards, input: get_held_out_flags(wildcards, input, wildcards.seed),
+        toy=lambda wildcards: "--toy" if cfg.datasets[wildcards.dataset].toy else "",
+        code=lambda wildcards: get_code(
+            "measure-held-out",
+            plan.plugins[wildcards.method],
+            get_reader(wildcards.dataset),
+        ),
+    message:
+        "Measure {wildcards.method}, seed {wildcards.seed}, on scans that its pre-training never saw"
+    shell:
+        "python -m cmcr measure-held-out {params.options} --dataset {wildcards.dataset} {params.toy}"
+        " --output {output} > {log} 2>&1"
+
+
+rule draw_held_out:
+    input:
+        unpack(get_held_out_inputs),
+        measures=lambda wildcards: get_held_out(wildcards.dataset, wildcards.method, cfg.seeds[0]),
+    output:
+        f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.png",
+    log:
+        f"{results}/logs/figures/{{kind}}_{{dataset}}_{{method}}.log",
+    wildcard_constraints:
+        kind="reconstruction|occupancy",
+    conda:
+        "../../environment.yml"
+    threads: cfg.compute.threads
+    resources:
+        gpu=1 if cfg.compute.device == "cuda" else 0,
+    params:
+        options=lambda wildcards, input: get_held_out_flags(wildcards, input, cfg.seeds[0]),
+        title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
+        code=lambda wildcards: get_code(
+            "draw-held-out",
+            plan.plugins[wildcards.method],
+            get_reader(wildcards.dataset),
+        ),
+    message:
+        "Draw the {wildcards.kind} of {wildcards.method} on a scan that its pre-training never saw"
+    shell:
+        "python -m cmcr draw-held-out {wildcards.kind} {params.options} --measures {input.measures}"
+        " --title {params.title:q} --output {output} > {log} 2>&1"
+
+
+rule draw_features:
+    input:
+        weights=lambda wildcards: get_backbone(wildcards.dataset, wildcards.method, cfg.seeds[0]),
+        index=lambda wildcards: get_index(wildcards.dataset, "train"),
+    output:
+        f"{results}/figures/features_{{dataset}}_{{method}}.png",
+    log:
+        f"{results}/logs/figures/features_{{dataset}}_{{method}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
+        title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
+        code=lambda wildcards: get_code("draw-features", get_reader(wildcards.dataset)),
+    message:
+        "Draw what {wildcards.method} learned on {wildcards.dataset}"
+    shell:
+        "python -m cmcr draw-features --job {params.job:q} --weights {input.weights} --index {input.index}"
+        " --title {params.title:q} --output {output} > {log} 2>&1"
