@@ -15,6 +15,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/finetune.smk"
+include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/results.smk"
 
 

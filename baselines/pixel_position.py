@@ -34,3 +34,7 @@ class PixelPosition(PPKT):
         octaves = 2.0 ** torch.arange(FREQUENCIES, device=position_N2.device)
         angle = (position_N2[:, :, None] * octaves * math.pi).flatten(1)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+    def pixel_heads(self, image_ICHW: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return nothing: the points meet coordinates, no features of the encoder."""
+        return {}

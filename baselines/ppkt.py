@@ -54,3 +54,7 @@ class PPKT(PretrainMethod):
     def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:
         """Return the features that meet the pixels', of length one."""
         return {"shared": F.normalize(self.point_head(voxel_VC), dim=1)}
+
+    def pixel_heads(self, image_ICHW: Tensor) -> dict[str, Tensor]:
+        """Return the features that meet the points', whose length is made one once they are read at a pixel."""
+        return {"shared": self.image_head(image_ICHW.movedim(1, -1)).movedim(-1, 1)}

@@ -27,6 +27,7 @@ from cmcr.data.images import ImageOptions
 from cmcr.data.subsets import SubsetRule
 from cmcr.data.toy.city import ToyCityOptions
 from cmcr.data.voxels import VoxelGrid
+from cmcr.diagnostics.job import DiagnosticsOptions
 from cmcr.errors import ConfigError
 from cmcr.models.image_encoder import TeacherOptions
 from cmcr.models.minkunet import MinkUNetOptions
@@ -209,6 +210,8 @@ class Config(Options):
     """Pre-training."""
     tasks: Tasks = Tasks()
     """What the pre-trained networks are fine-tuned for."""
+    diagnostics: DiagnosticsOptions | None = None
+    """What the frozen features hold, measured on the data set of pre-training; null leaves it out."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

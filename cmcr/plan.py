@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from cmcr.config import Config, FinetuneOptions, PretrainOptions
 from cmcr.config_errors import describe
+from cmcr.diagnostics.job import DiagnoseJob
 from cmcr.errors import ConfigError, PluginError
 from cmcr.models.backbone import NO_DATASET
 from cmcr.options import Options
@@ -152,6 +153,25 @@ class Plan:
             recipe=recipe,
             augmentation=protocol.augmentation,
             batch_norm=self.classes[run.method].probe_batch_norm if run.protocol == "linear_probe" else ("stored",),
+            compute=config.compute,
+        )
+
+    def diagnose_job(self, method: str, seed: int) -> DiagnoseJob:
+        """Describe one look into a pre-trained backbone."""
+        config = self.config
+        if config.diagnostics is None:
+            raise ValueError("this run has no diagnostics")
+        return DiagnoseJob(
+            dataset=config.pretrain.dataset,
+            toy=config.datasets[config.pretrain.dataset].toy is not None,
+            pretrain_dataset=self.pretrain_dataset(method),
+            method=method,
+            seed=seed,
+            backbone=config.backbone,
+            voxels=config.voxels,
+            images=config.pretrain.images,
+            teacher=config.teacher,
+            options=config.diagnostics,
             compute=config.compute,
         )
 

@@ -158,6 +158,20 @@ def test_labels_change_nothing(name: str, batch: Batch) -> None:
         assert torch.equal(loss, losses_of(backbone, method, labelled)[key])
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_its_heads_have_a_row_for_each_voxel_and_a_cell_for_each_of_the_encoders(name: str) -> None:
+    backbone, method = make(name)
+    generator = torch.Generator().manual_seed(0)
+    voxel_VC = torch.randn(5, backbone.out_channels, generator=generator)
+    image_ICHW = torch.randn(2, IMAGE_CHANNELS, 3, 4, generator=generator)
+    points, pixels = method.point_heads(voxel_VC), method.pixel_heads(image_ICHW)
+    assert set(pixels) <= set(points) <= {"shared", "specific"}
+    assert all(rows.shape[0] == 5 for rows in points.values())
+    assert all((map_.shape[0], map_.shape[2:]) == (2, (3, 4)) for map_ in pixels.values())
+    for head in pixels:  # what is compared has one width
+        assert pixels[head].shape[1] == points[head].shape[1]
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].pretrains])
 def test_a_floor_has_no_parameters_and_no_losses(name: str, batch: Batch) -> None:
     backbone, method = make(name)
@@ -203,6 +217,15 @@ def test_ppkt_pulls_each_point_to_its_own_pixel(batch: Batch) -> None:
     )
     torch.testing.assert_close(targets("ppkt", corner), batch.image_features[batch.pairs.image, :, 0, 0])
     assert len(found) == len(batch.pairs)
+
+
+@torch.no_grad()
+def test_ppkts_pixel_head_may_be_applied_before_or_after_a_pixel_is_read(batch: Batch) -> None:
+    method: Any = make("ppkt")[1]
+    step = Step(batch, torch.zeros(len(batch.coordinates_V4), 8), encode, torch.Generator())
+    map_ICHW = method.pixel_heads(step.image_ICHW)["shared"]
+    torch.testing.assert_close(step.pixels_at(step.pairs, map_ICHW), method.image_head(step.pixels_at(step.pairs)))
+    assert not make("pixel_position")[1].pixel_heads(step.image_ICHW)
 
 
 def test_shuffled_pairs_has_the_same_pixels_in_another_order(batch: Batch) -> None:

@@ -31,10 +31,12 @@ def test_show_says_how_to_make_tables(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "segmentation.md").write_text("a table")
     (tmp_path / "tables" / "segmentation_per_class.md").write_text("a longer one")
+    (tmp_path / "tables" / "diagnostics.md").write_text("what lies behind it")
     assert main(["show", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "a table" in printed
     assert "a longer one" not in printed
+    assert printed.index("a table") < printed.index("what lies behind it")
     assert str(tmp_path / "tables") in printed
 
 

@@ -126,6 +126,20 @@ def test_recipes_are_merged_from_general_to_special(toy: dict[str, Any]) -> None
     assert plan.pretrain_job("shuffled_pairs", 0).recipe.epochs != 9
 
 
+def test_a_look_is_described_like_the_pretraining_it_looks_at(toy: dict[str, Any]) -> None:
+    values = changed(toy, "diagnostics", {"scans": 3})
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    job, pretraining = plan.diagnose_job("ppkt", 1), plan.pretrain_job("ppkt", 1)
+    assert (job.dataset, job.pretrain_dataset, job.toy) == ("toy_nuscenes", "toy_nuscenes", True)
+    assert (job.method, job.seed, job.voxels, job.images) == ("ppkt", 1, pretraining.voxels, pretraining.images)
+    assert (job.options.scans, job.options.fit_scans) == (3, 20)
+    assert plan.diagnose_job("scratch", 1).pretrain_dataset == "none"
+    assert parse_config(changed(toy, "diagnostics", None), "my.yaml").diagnostics is None
+    without = Plan.of(parse_config(changed(toy, "diagnostics", None), "my.yaml"), "my.yaml")
+    with pytest.raises(ValueError, match="no diagnostics"):
+        without.diagnose_job("ppkt", 1)
+
+
 def test_two_rows_may_share_a_plugin(toy: dict[str, Any]) -> None:
     values = changed(
         toy, "methods.ppkt_warm", {"plugin": "ppkt", "label": "PPKT, warm", "options": {"temperature": 1.0}}

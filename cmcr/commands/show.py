@@ -16,10 +16,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Print the main table of each task; name the places of the rest."""
     folder: Path = arguments.folder
-    tables = sorted(path for path in (folder / "tables").glob("*.md") if not path.stem.endswith("_per_class"))
+    tables = [path for path in (folder / "tables").glob("*.md") if not path.stem.endswith("_per_class")]
     if not tables:
         raise CMCRError(f"{folder / 'tables'}: no tables here\n  way out:  make them with `snakemake all_tables`")
-    for path in tables:
+    for path in sorted(tables, key=lambda path: (path.stem == "diagnostics", path)):  # scores come first
         print(path.read_text(encoding="utf-8"))
     places = {"scores": folder / "scores.tsv", "tables": folder / "tables", "figures": folder / "figures"}
     for name, path in places.items():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
-from cmcr.errors import ScoresError
-from cmcr.files import write_json
-from cmcr.results.scores import Id, Provenance, Record
-
-SCHEMA_VERSION: Final[Literal[1]] = 1
+from cmcr.results.records import SCHEMA_VERSION, Id, Record, read_record, write_record
+from cmcr.results.scores import Provenance
 
 #: Every measure that a file can hold. A method has those of what it can show.
 MEASURES = {
@@ -53,26 +49,13 @@ class HeldOut(Record):
 
 def write_held_out(path: Path | str, held_out: HeldOut) -> None:
     """Write the measures, atomically."""
-    write_json(path, held_out.model_dump(mode="json"))
+    write_record(path, held_out)
 
 
 def read_held_out(path: Path | str) -> HeldOut:
     """Read a file written by `write_held_out`.
 
     Raises:
-        ScoresError: the file is missing, no JSON, or its content is not what it should be.
+        ScoresError: see `read_record`.
     """
-    fix = "delete the file and measure again"
-    try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-        return HeldOut.model_validate(content)
-    except FileNotFoundError:
-        raise ScoresError(f"{path}: no such file of held-out measures\n  way out:  run the job that makes it") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the record"
-        raise ScoresError(
-            f"{path}: {field}: {first['msg']} ({error.error_count()} problem(s) in all)\n  way out:  {fix}"
-        ) from None
-    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
-        raise ScoresError(f"{path}: not a JSON file: {error}\n  way out:  {fix}") from None
+    return read_record(path, HeldOut, "measures")

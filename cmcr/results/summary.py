@@ -120,11 +120,11 @@ def summarise(scores: pd.DataFrame, task: str, methods: Mapping[str, str]) -> Su
     rows = [row for row in rows if row["method"] in methods]
     if not rows:
         raise ScoresError(f"no scores of task {task} for the methods {', '.join(methods)}")
-    _refuse_mixture(rows, ("task",), ("toy",))
-    _refuse_mixture(rows, ("dataset",), ("split", "num_frames"))
-    _refuse_mixture(rows, ("dataset", "method"), ("pretrain_dataset",))
-    _refuse_mixture(rows, ("dataset", "protocol", "label_percent"), ("label_scans",))
-    _refuse_mixture(rows, ("metric",), ("higher_is_better",))
+    refuse_mixture(rows, ("task",), ("toy",))
+    refuse_mixture(rows, ("dataset",), ("split", "num_frames"))
+    refuse_mixture(rows, ("dataset", "method"), ("pretrain_dataset",))
+    refuse_mixture(rows, ("dataset", "protocol", "label_percent"), ("label_scans",))
+    refuse_mixture(rows, ("metric",), ("higher_is_better",))
 
     groups: dict[tuple[str, Setting, str, str, str], list[dict[Hashable, Any]]] = defaultdict(list)
     for row in rows:
@@ -134,7 +134,7 @@ def summarise(scores: pd.DataFrame, task: str, methods: Mapping[str, str]) -> Su
         toy=rows[0]["toy"],
         methods=dict(methods),
         datasets=[_dataset(name, rows) for name in sorted({row["dataset"] for row in rows})],
-        cells={key: _cell(group) for key, group in groups.items()},
+        cells={key: cell_over_seeds(group) for key, group in groups.items()},
         directions={row["metric"]: row["higher_is_better"] for row in rows},
     )
 
@@ -160,7 +160,8 @@ def _dataset(name: str, rows: Iterable[Mapping[Hashable, Any]]) -> DatasetSummar
     return DatasetSummary(name, mine[0]["split"], mine[0]["num_frames"], scans)
 
 
-def _cell(rows: Sequence[Mapping[Hashable, Any]]) -> Cell:
+def cell_over_seeds(rows: Sequence[Mapping[Hashable, Any]]) -> Cell:
+    """Take one number over its seeds; each row has its ``value``, NaN for none, and then the ``reason``."""
     values = tuple(row["value"] for row in rows if not pd.isna(row["value"]))
     if not values:
         return Cell(None, None, 0, reason="; ".join(dict.fromkeys(row["reason"] for row in rows)))
@@ -169,8 +170,12 @@ def _cell(rows: Sequence[Mapping[Hashable, Any]]) -> Cell:
     return Cell(statistics.fmean(values), std, len(values), values)
 
 
-def _refuse_mixture(rows: Iterable[Mapping[Hashable, Any]], within: Sequence[str], same: Sequence[str]) -> None:
-    """Raise if two rows that agree in ``within`` differ in ``same``."""
+def refuse_mixture(rows: Iterable[Mapping[Hashable, Any]], within: Sequence[str], same: Sequence[str]) -> None:
+    """Raise if two rows that agree in ``within`` differ in ``same``.
+
+    Raises:
+        ScoresError: names the rows' group and both values.
+    """
     first: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in rows:
         group, found = tuple(row[name] for name in within), tuple(row[name] for name in same)

@@ -11,10 +11,7 @@ from pathlib import Path
 
 from cmcr.files import write_text
 from cmcr.results.summary import Cell
-from cmcr.results.tables import Table
-
-#: Digits behind the point; numbers that look the same in print are equally good.
-DIGITS = 1
+from cmcr.results.tables import Column, Table
 
 _MARKDOWN = str.maketrans(
     {
@@ -38,6 +35,7 @@ _LATEX = str.maketrans(
         # At the start of a line these would be read as options of the line end before them.
         **{character: f"{{{character}}}" for character in "[]*"},
         "±": r"$\pm$",
+        "²": "$^2$",
         "\n": " ",
     }
 )
@@ -91,7 +89,7 @@ def to_markdown(table: Table) -> str:
     """Caption, padded table (it is read in terminals too), and the reasons of missing numbers."""
     blocks = len({row.block for row in table.rows}) > 1
     groups = len({column.group for column in table.columns}) > 1
-    header = (["Setting"] if blocks else []) + ["Method"]
+    header = ([table.block_header] if blocks else []) + ["Method"]
     texts = len(header)
     header += [f"{column.group}: {column.label}" if groups else column.label for column in table.columns]
     lines = [[escape_markdown(text) for text in header]]
@@ -171,13 +169,13 @@ def _cell_texts(table: Table, form: _Format) -> tuple[list[list[str]], list[tupl
     reasons = dict.fromkeys(cell.reason for row in table.rows for cell in row.cells if cell.mean is None)
     marks = {reason: _mark(index) for index, reason in enumerate(reasons)}
 
-    def text(cell: Cell, is_best: bool) -> str:
+    def text(cell: Cell, column: Column, best: str | None) -> str:
         if cell.mean is None:
             return "n/a" + form.footnote(marks[cell.reason])
-        mean = _rounded(cell.mean)
-        parts = [form.bold(mean) if is_best else mean]
+        mean = _rounded(cell.mean, column)
+        parts = [form.bold(mean) if mean == best else mean]
         if table.with_spread and cell.std is not None:
-            parts.append(f"{form.plus_minus} {_rounded(cell.std)}")
+            parts.append(f"{form.plus_minus} {_rounded(cell.std, column)}")
         if cell.runs < table.usual_runs:
             parts.append(f"({cell.runs})")
         return " ".join(parts)
@@ -185,23 +183,22 @@ def _cell_texts(table: Table, form: _Format) -> tuple[list[list[str]], list[tupl
     texts = []
     for _, block in groupby(table.rows, key=lambda row: row.block):
         rows = list(block)
-        best = [
-            _best([row.cells[i] for row in rows], column.higher_is_better) for i, column in enumerate(table.columns)
-        ]
+        best = [_best([row.cells[i] for row in rows], column) for i, column in enumerate(table.columns)]
         for row in rows:
-            pairs = zip(row.cells, best, strict=True)
-            texts.append([text(cell, cell.mean is not None and _rounded(cell.mean) == top) for cell, top in pairs])
+            texts.append([text(*found) for found in zip(row.cells, table.columns, best, strict=True)])
     return texts, [(mark, reason) for reason, mark in marks.items()]
 
 
-def _best(cells: Sequence[Cell], higher_is_better: bool) -> str | None:
+def _best(cells: Sequence[Cell], column: Column) -> str | None:
     """The best mean as it is printed, so that equals in print are equally bold."""
     means = [cell.mean for cell in cells if cell.mean is not None]
-    return _rounded(max(means) if higher_is_better else min(means)) if means else None
+    if not means or column.higher_is_better is None:
+        return None
+    return _rounded(max(means) if column.higher_is_better else min(means), column)
 
 
-def _rounded(value: float) -> str:
-    return f"{value:.{DIGITS}f}"
+def _rounded(value: float, column: Column) -> str:
+    return f"{value:z.{column.digits}f}"  # z: what rounds to zero has no sign
 
 
 def _mark(index: int) -> str:

@@ -17,7 +17,10 @@ class Column:
     key: str
     label: str
     group: str
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None where neither is better, and no value is printed bold."""
+    digits: int = 1
+    """Digits behind the point in print; numbers that look the same there are equally good."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Table:
     rows: Sequence[Row]
     with_spread: bool
     """Whether print shows the standard deviation; the CSV always has it."""
+    block_header: str = "Setting"
+    """What blocks are called above their column."""
 
     @property
     def usual_runs(self) -> int:

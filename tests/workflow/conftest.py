@@ -55,6 +55,12 @@ TINY: dict[str, Any] = {
             }
         }
     },
+    "diagnostics": {
+        "fit_scans": 2,
+        "scans": 2,
+        "points_per_scan": 200,
+        "critic": {"candidates": 32, "channels": 4, "steps": 3, "pairs_per_step": 32},
+    },
 }
 
 
@@ -95,7 +101,7 @@ class Workflow:
         process.communicate()
 
     def outcome(self) -> dict[str, bytes]:
-        """Scores and tables of the run, by path."""
+        """Scores and tables of the run, diagnostics among them, by path."""
         results = self.folder / "results" / "tiny"
         return {
             path.relative_to(results).as_posix(): path.read_bytes()

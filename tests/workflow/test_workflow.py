@@ -38,6 +38,7 @@ def test_a_dry_run_reads_like_a_plan(workflow: Workflow) -> None:
     assert "Pre-train the small image teacher without labels" in jobs
     assert "Pre-train ppkt, seed 0" in jobs
     assert "segmentation on toy_nuscenes: ppkt, linear_probe with 100 % of the labels, seed 0" in jobs
+    assert "Diagnose what scratch learned, seed 0" in jobs
     assert "cmcr " not in output  # no shell commands
     assert not (workflow.folder / "results").exists()
 
@@ -93,6 +94,11 @@ def test_pictures_and_measures_are_asked_of_methods_whose_options_have_them(work
     }
 
 
+def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
+    workflow.configure(with_change(lambda config: config.pop("diagnostics")))
+    assert not any("iagnos" in job for job in planned(workflow.run("-n")))
+
+
 def test_a_missing_teacher_says_where_to_get_it_before_anything_runs(workflow: Workflow) -> None:
     workflow.configure({**TINY, "teacher": {"kind": "resnet50", "weights": "no/such/file.pth"}})
     output = workflow.run("-n", fails=True)
@@ -104,8 +110,11 @@ def test_a_missing_teacher_says_where_to_get_it_before_anything_runs(workflow: W
 def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -> None:
     results = finished.folder / "results" / "tiny"
     assert {path.name for path in (results / "tables").iterdir()} == {
-        f"segmentation{kind}.{suffix}" for kind in ("", "_per_class") for suffix in ("csv", "md", "tex")
+        f"{name}.{suffix}"
+        for name in ("segmentation", "segmentation_per_class", "diagnostics")
+        for suffix in ("csv", "md", "tex")
     }
+    assert "Diagnostics on toy data" in (results / "tables" / "diagnostics.md").read_text()
     assert (results / "figures" / "features_toy_nuscenes_ppkt.png").stat().st_size > 10_000
     assert (results / "figures" / "losses_toy_nuscenes_ppkt.svg").is_file()
     assert "toy" in (results / "tables" / "segmentation.md").read_text()
@@ -162,7 +171,15 @@ def test_a_change_of_the_config_re_runs_what_depends_on_it_alone(copied: Workflo
     copied.configure(with_change(more_epochs))
     jobs = planned(copied.run("-n", "all_tables"))
     assert sum("linear_probe" in job for job in jobs) == 2
-    assert not any("Pre-train" in job or ", finetune" in job for job in jobs)
+    assert not any("Pre-train" in job or ", finetune" in job or "Diagnose" in job for job in jobs)
+
+    copied.configure(with_change(lambda config: config["diagnostics"].update(scans=1)))
+    jobs = planned(copied.run("-n", "all_tables"))
+    assert sorted(jobs) == [
+        "Diagnose what ppkt learned, seed 0",
+        "Diagnose what scratch learned, seed 0",
+        "Write the table of diagnostics",
+    ]
 
 
 @pytest.mark.slow

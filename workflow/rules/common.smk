@@ -80,6 +80,10 @@ def get_held_out(pretrain_dataset, method, seed):
     return f"{results}/pretrain/{pretrain_dataset}/{method}/seed{seed}/held_out.json"
 
 
+def get_diagnosis(method, seed):
+    return f"{results}/diagnostics/{method}/seed{seed}.json"
+
+
 def get_scores(run):
     where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
     return f"{results}/finetune/{where}/seed{run.seed}/scores.json"

@@ -64,8 +64,17 @@ def get_run(wildcards):
     return Run(**{**named, "percent": float(wildcards.percent), "seed": int(wildcards.seed)})
 
 
+def get_diagnose_backbone(wildcards):
+    return get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, wildcards.seed)
+
+
+def get_diagnoses():
+    return [get_diagnosis(method, seed) for method in cfg.methods for seed in cfg.seeds]
+
+
 def get_tables():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
+    names += ["diagnostics"] if cfg.diagnostics else []
     return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
 
 
