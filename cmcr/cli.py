@@ -18,6 +18,7 @@ COMMANDS = {
     "subset": "choose the scans whose labels may be used",
     "train-teacher": "pre-train the small image encoder without labels",
     "encode-images": "run the frozen image encoder once over all images",
+    "segment-images": "cut images into superpixels",
     "pretrain": "pre-train a 3D network with one method",
     "finetune": "fine-tune a pre-trained network for a task, and score it",
     "diagnose": "measure what the features of a pre-trained network hold",

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveFloat,
+    PositiveInt,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -25,6 +26,7 @@ from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
 from cmcr.data.subsets import SubsetRule
+from cmcr.data.superpixels import SuperpixelOptions
 from cmcr.data.toy.city import ToyCityOptions
 from cmcr.data.voxels import VoxelGrid
 from cmcr.diagnostics.job import DiagnosticsOptions
@@ -37,6 +39,10 @@ from cmcr.recipe import Recipe
 
 #: Ids become names of folders and wildcards of rules.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+
+
+#: Formats whose scans come with images.
+FORMATS_WITH_CAMERAS = frozenset({"nuscenes"})
 
 
 def _printable(percent: float) -> float:
@@ -79,6 +85,11 @@ class DatasetOptions(Options):
     toy: ToyCityOptions | None = None
     """Size and seed of the toy city; makes this data set one that the run generates."""
 
+    @property
+    def has_cameras(self) -> bool:
+        """Whether scans come with images."""
+        return self.format in FORMATS_WITH_CAMERAS
+
     @model_validator(mode="after")
     def _one_source(self) -> DatasetOptions:
         if (self.root is None) == (self.toy is None):
@@ -99,6 +110,8 @@ class MethodOptions(Options):
     """The method's own options where they differ from its defaults."""
     recipe: dict[str, Any] = Field(default={})
     """Fields of the pre-training recipe that this method replaces."""
+    augmentation: dict[str, Any] = Field(default={})
+    """Fields of ``pretrain.augmentation`` that this method replaces."""
 
 
 class PretrainOptions(Options):
@@ -112,6 +125,10 @@ class PretrainOptions(Options):
     """Of the points."""
     images: ImageOptions = ImageOptions()
     """Size and crops of the images."""
+    superpixels: SuperpixelOptions = SuperpixelOptions()
+    """How images are cut into superpixels, for the methods that need them."""
+    superpixel_jobs: PositiveInt = 8
+    """Jobs that the superpixels are computed in, which may run side by side."""
     cache_image_features: bool = False
     """Run the frozen image encoder once over all images instead of in every step; needs ``images.crop: null``."""
 

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ValidationError
 
 from cmcr.config import Config, FinetuneOptions, PretrainOptions
 from cmcr.config_errors import describe
+from cmcr.data.augment import PointAugmentation
 from cmcr.diagnostics.job import DiagnoseJob
 from cmcr.errors import ConfigError, PluginError
 from cmcr.models.backbone import NO_DATASET
 from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
-from cmcr.pretrain.method import PretrainMethod
+from cmcr.pretrain.method import PretrainMethod, Setting
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
@@ -47,12 +48,14 @@ class Plan:
         plugins: file of each row's plug-in.
         classes: class of each row's method.
         labels: name of each row for print, in the order of the tables.
+        reasons: why a row does not apply to this run; it is not run, and its cells are n/a for that reason.
     """
 
     config: Config
     plugins: dict[str, Path]
     classes: dict[str, type[PretrainMethod]]
     labels: dict[str, str]
+    reasons: dict[str, str]
 
     @classmethod
     def of(cls, config: Config, source: str) -> Plan:
@@ -69,7 +72,10 @@ class Plan:
                 plugins[row] = plugin_file(options.plugin or row, found)
                 classes[row] = load_plugin_file(plugins[row])
         labels = {row: config.methods[row].label or classes[row].label for row in config.methods}
-        plan = cls(config, plugins, classes, labels)
+        dataset = config.pretrain.dataset
+        setting = Setting(config.backbone.id, dataset, config.datasets[dataset].has_cameras)
+        asked = {row: method.why_not(setting) for row, method in classes.items()}
+        plan = cls(config, plugins, classes, labels, {row: reason for row, reason in asked.items() if reason})
         plan._check(source)
         return plan
 
@@ -80,6 +86,8 @@ class Plan:
                 self.classes[row].Options.model_validate(method.options)
             with _naming(f"{source}: methods.{row}.recipe", Recipe):
                 self.config.pretrain.recipe.merged_with(method.recipe)
+            with _naming(f"{source}: methods.{row}.augmentation", PointAugmentation):
+                self.config.pretrain.augmentation.merged_with(method.augmentation)
         for task, dataset, options in self.config.tasks.items():
             finetune = options.finetune
             if finetune is not None:
@@ -89,6 +97,11 @@ class Plan:
                         finetune.recipe.merged_with(fields)
                 with _naming(f"{where}.recipe_without_pretraining", Recipe):
                     finetune.recipe.merged_with(finetune.recipe_without_pretraining)
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows that are run, in the order of the tables."""
+        return [row for row in self.config.methods if row not in self.reasons]
 
     def pretrain_dataset(self, method: str) -> str:
         """Id of the data set that ``method`` is pre-trained on, `NO_DATASET` if on none."""
@@ -105,8 +118,9 @@ class Plan:
             backbone=config.backbone,
             voxels=config.voxels,
             recipe=how.recipe.merged_with(options.recipe),
-            augmentation=how.augmentation,
+            augmentation=how.augmentation.merged_with(options.augmentation),
             images=how.images,
+            superpixels=how.superpixels if self.classes[method].needs_superpixels else None,
             compute=config.compute,
         )
 
@@ -124,7 +138,7 @@ class Plan:
             if options.finetune is not None:
                 settings += [("finetune", percent) for percent in options.finetune.label_percents]
             for protocol, percent in settings:
-                for method in self.config.methods:
+                for method in self.rows:
                     for seed in self.config.seeds:
                         yield Run(task, dataset, self.pretrain_dataset(method), method, protocol, percent, seed)
 

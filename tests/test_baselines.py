@@ -1,9 +1,14 @@
-"""What every method must do, walked over whatever lies in ``baselines/``: a newcomer is tested unasked."""
+"""What every method must do, walked over whatever lies in ``baselines/``: a newcomer is tested unasked.
+
+Methods elsewhere are walked too if their folders are named, as in PATH, by the environment variable CMCR_PLUGIN_DIRS.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +21,14 @@ from cmcr.data.batches import Batch, ScanDataset, collate
 from cmcr.data.images import ImageOptions
 from cmcr.models.backbone import make_backbone
 from cmcr.models.minkunet import MinkUNet
+from cmcr.options import Options
+from cmcr.pretrain.learned import METHOD_FILE, load_method, save_method
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
 from cmcr.pretrain.plugins import find_plugins, load_plugin
 
 IMAGE_CHANNELS = 6
-METHODS = {name: load_plugin(name) for name in find_plugins()}
+ELSEWHERE = [Path(folder) for folder in os.environ.get("CMCR_PLUGIN_DIRS", "").split(os.pathsep) if folder]
+METHODS = {name: load_plugin(name, ELSEWHERE) for name in find_plugins(ELSEWHERE)}
 LEARNERS = [name for name, method in METHODS.items() if method.pretrains]
 #: Where a loss cannot be expected to fall in a few steps.
 CANNOT_LEARN = {"shuffled_pairs"}
@@ -40,7 +48,10 @@ def batch() -> Batch:
     made = collate([dataset[0], dataset[1]])
     # Images as well, for methods that change them and encode them again.
     pixels = torch.rand(4, 3, *IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
-    return dataclasses.replace(made, images=pixels)
+    # Superpixels in squares of eight pixels, as the cells of the feature map.
+    height, width = IMAGE_SIZE
+    squares = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
+    return dataclasses.replace(made, images=pixels, superpixels=squares.expand(4, -1, -1).contiguous())
 
 
 def encode(images: Tensor) -> Tensor:
@@ -49,11 +60,11 @@ def encode(images: Tensor) -> Tensor:
     return torch.cat([small, small.square()], dim=1)
 
 
-def make(name: str, seed: int = 0) -> tuple[MinkUNet, PretrainMethod]:
+def make(name: str, seed: int = 0, **options: Any) -> tuple[MinkUNet, PretrainMethod]:
     torch.manual_seed(seed)
     method_class = METHODS[name]
     backbone = make_backbone(TINY)
-    return backbone, method_class(method_class.Options(), Channels(backbone.out_channels, IMAGE_CHANNELS))
+    return backbone, method_class(method_class.Options(**options), Channels(backbone.out_channels, IMAGE_CHANNELS))
 
 
 def losses_of(backbone: MinkUNet, method: PretrainMethod, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
@@ -92,6 +103,7 @@ def test_it_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_its_options_survive_a_round_trip_and_are_closed(name: str) -> None:
     options = METHODS[name].Options
+    assert issubclass(options, Options)
     assert options.model_validate_json(options().model_dump_json()) == options()
     assert all(field.description for field in options.model_fields.values())
     with pytest.raises(ValueError, match="no_such_option"):
@@ -138,12 +150,13 @@ def test_it_draws_from_the_steps_generator_alone(name: str, batch: Batch) -> Non
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_its_state_survives_saving_and_loading(name: str, batch: Batch) -> None:
+def test_its_state_survives_saving_and_loading(name: str, batch: Batch, tmp_path: Path) -> None:
     backbone, method = make(name)
     losses_of(backbone, method, batch)  # some methods keep running state
-    _, other = make(name, seed=1)
-    other.load_state_dict(method.state_dict())
-    method.eval(), other.eval()
+    save_method(tmp_path / METHOD_FILE, method)
+    torch.manual_seed(1)
+    other = load_method(tmp_path / METHOD_FILE, METHODS[name])
+    method.eval()
     for key, loss in losses_of(backbone.eval(), method, batch).items():
         assert torch.equal(loss, losses_of(backbone, other, batch)[key])
 
@@ -250,3 +263,101 @@ def test_pixel_position_ignores_images_and_depends_on_the_place_alone(batch: Bat
     assert torch.equal(found, targets("pixel_position", batch, blacked_out))
     assert len(found.unique(dim=0)) > 0.9 * len(torch.stack([batch.pairs.row, batch.pairs.column], 1).unique(dim=0))  # type: ignore[union-attr]
     assert len(targets("pixel_position", batch, at_the_corner).unique(dim=0)) == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("unit_before_pooling", [True, False])
+def test_slidr_equals_its_equation_superpixel_by_superpixel(batch: Batch, unit_before_pooling: bool) -> None:
+    backbone, made = make("slidr", unit_before_pooling=unit_before_pooling)
+    method: Any = made
+    step = Step(batch, backbone.eval()(batch.voxels()), encode, torch.Generator())
+    pairs, unit = step.pairs, torch.nn.functional.normalize
+    pixels = torch.nn.functional.interpolate(
+        method.image_head(step.image_ICHW), IMAGE_SIZE, mode="bilinear", align_corners=True
+    )
+    points = method.point_head(step.points_at(pairs))
+    if unit_before_pooling:
+        pixels, points = unit(pixels, dim=1), unit(points, dim=1)
+    f, g = [], []
+    for image, superpixels in enumerate(step.superpixels_IHW):
+        here = pairs.image == image
+        own = superpixels[pairs.row.round().long(), pairs.column.round().long()]
+        for number in superpixels.unique():
+            if (here & (own == number)).any():
+                f.append(points[here & (own == number)].mean(dim=0))
+                g.append(pixels[image][:, superpixels == number].mean(dim=1))
+    if not unit_before_pooling:
+        f, g = [row / row.norm() for row in f], [row / row.norm() for row in g]
+    exps = [[torch.exp(f_i @ g_j / 0.07) for g_j in g] for f_i in f]
+    expected = -sum(torch.log(exps[i][i] / sum(exps[i])) for i in range(len(f))) / len(f)
+    assert method.losses(step)["superpixel_nce"].item() == pytest.approx(float(expected), rel=1e-4)
+    assert step.log["superpixels"] == len(f)
+
+
+@torch.no_grad()
+def test_st_slidr_is_slidr_where_the_teacher_finds_nothing_alike(batch: Batch) -> None:
+    backbone, made = make("st_slidr", balance_threshold=None)
+    method: Any = made
+    step = Step(batch, backbone.eval()(batch.voxels()), encode, torch.Generator())
+    regions = method.regions(step)
+    similarity = method.similarity(step, regions)
+    torch.testing.assert_close(similarity.diagonal(), torch.ones(len(regions.seen_M)))
+    assert (similarity < 0).any()
+    assert (similarity > 0.5).sum() > len(similarity)
+    tolerant = method.losses(step)["superpixel_nce"]
+    method.similarity = lambda *_: torch.eye(len(regions.seen_M))
+    assert method.losses(step)["superpixel_nce"] > tolerant
+    plain: Any = make("slidr")[1]
+    plain.load_state_dict(method.state_dict())
+    torch.testing.assert_close(method.losses(step)["superpixel_nce"], plain.losses(step)["superpixel_nce"])
+
+
+@torch.no_grad()
+def test_scalr_equals_its_equation_pair_by_pair(batch: Batch) -> None:
+    backbone, made = make("scalr")
+    method: Any = made
+    step = Step(batch, backbone.eval()(batch.voxels()), encode, torch.Generator())
+    pixels = step.pixels_at(step.pairs)
+    total = cosine = 0.0
+    for point, q in zip(step.pairs.point, pixels, strict=True):
+        p = method.point_head(step.voxel_VC[batch.voxel_P[point]])
+        p, q = p / p.norm(), q / q.norm()
+        total, cosine = total + float((p - q).norm()), cosine + float(p @ q)
+    assert method.losses(step)["regression"].item() == pytest.approx(total / len(pixels), rel=1e-5)
+    method.options = method.options.model_copy(update={"distance": "cosine"})
+    assert method.losses(step)["regression"].item() == pytest.approx(1 - cosine / len(pixels), rel=1e-5)
+
+
+def test_also_never_looks_at_images(batch: Batch) -> None:
+    backbone, method = make("also")
+    backbone.eval()
+    blind = dataclasses.replace(batch, images=None, image_features=None, pairs=None, superpixels=None)
+    for name, loss in losses_of(backbone, method, batch).items():
+        assert torch.equal(loss, losses_of(backbone, method, blind)[name])
+    assert losses_of(*make("also", intensity_weight=0), batch).keys() == {"occupancy"}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_it_takes_only_what_it_said_it_needs(name: str, batch: Batch) -> None:
+    """The step holds nothing else in a real run."""
+    backbone, method = make(name)
+    given = dataclasses.replace(
+        batch,
+        images=batch.images if method.needs_pixels else None,
+        superpixels=batch.superpixels if method.needs_superpixels else None,
+    )
+    if not method.needs_images:
+        given = dataclasses.replace(given, image_features=None, pairs=None)
+    assert losses_of(backbone, method, given)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_its_heads_keep_the_rows_of_voxels_and_the_places_of_cells(name: str, batch: Batch) -> None:
+    backbone, method = make(name)
+    voxel_VC, image_ICHW = backbone(batch.voxels()), batch.image_features
+    assert image_ICHW is not None
+    for output in method.point_heads(voxel_VC).values():
+        assert output.shape[0] == len(voxel_VC)
+        assert output.ndim == 2
+    for output in method.pixel_heads(image_ICHW).values():
+        assert (output.shape[0], *output.shape[2:]) == (len(image_ICHW), *image_ICHW.shape[2:])

@@ -162,3 +162,34 @@ def test_a_method_without_training_does_not_depend_on_how_others_train(toy: dict
         jobs.append((plan.pretrain_job("scratch", 0), plan.pretrain_job("ppkt", 0)))
     assert jobs[0][0] == jobs[1][0]
     assert jobs[0][1] != jobs[1][1]
+
+
+def test_a_method_may_replace_fields_of_the_augmentation(toy: dict[str, Any]) -> None:
+    values = changed(toy, "methods.ppkt.augmentation", {"flip_x": 0, "drop_cuboid": {"enough_pairs": 5}})
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    found = plan.pretrain_job("ppkt", 0).augmentation
+    assert (found.flip_x, found.flip_y) == (0, 0.5)
+    assert found.drop_cuboid is not None
+    assert found.drop_cuboid.enough_pairs == 5
+    assert plan.pretrain_job("slidr", 0).augmentation.drop_cuboid is None
+
+
+def test_only_a_method_that_needs_superpixels_depends_on_how_they_are_made(toy: dict[str, Any]) -> None:
+    plan = Plan.of(parse_config(changed(toy, "pretrain.superpixels.segments", 99), "my.yaml"), "my.yaml")
+    superpixels = plan.pretrain_job("slidr", 0).superpixels
+    assert superpixels is not None
+    assert superpixels.segments == 99
+    assert plan.pretrain_job("ppkt", 0).superpixels is None
+
+
+def test_a_method_that_does_not_apply_is_not_run_and_says_why(toy: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "voxels_only.py").write_text(
+        "from cmcr.pretrain.method import PretrainMethod, Source\n\n"
+        "class VoxelsOnly(PretrainMethod):\n"
+        "    id, label, source, backbones = 'voxels_only', 'Voxels only', Source(paper='none'), ('voxelnet',)\n"
+    )
+    values = changed(changed(toy, "methods.voxels_only", {}), "plugin_dirs", [str(tmp_path)])
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    assert plan.reasons == {"voxels_only": "Voxels only is defined for voxelnet, not for minkunet"}
+    assert plan.labels["voxels_only"] == "Voxels only"
+    assert {run.method for run in plan.runs()} == set(plan.rows) == set(toy["methods"])

@@ -19,14 +19,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose scores are drawn")
     parser.add_argument("--dataset", required=True, help="id of the data set shown")
     parser.add_argument("--labels", required=True, type=json.loads, help="name for print of each method id, JSON")
+    parser.add_argument("--reasons", type=json.loads, default={}, help="why methods do not apply, by id, JSON")
     parser.add_argument("--folder", required=True, type=Path, help="where the figure goes")
 
 
 def run(arguments: Namespace) -> None:
     """Write <task>_<dataset>_<kind>.svg and .png."""
     scores, task, dataset = read_scores_table(arguments.scores), arguments.task, arguments.dataset
+    labels, reasons = arguments.labels, arguments.reasons
     if arguments.kind == "label_efficiency":
-        figure = label_efficiency_figure(scores, task, MEAN_METRICS[task][0], arguments.labels, dataset)
+        figure = label_efficiency_figure(scores, task, MEAN_METRICS[task][0], labels, dataset, reasons)
     else:
-        figure = per_class_figure(scores, task, CLASS_METRIC[task], arguments.labels, dataset)
+        figure = per_class_figure(scores, task, CLASS_METRIC[task], labels, dataset, reasons=reasons)
     write_figure(arguments.folder, f"{task}_{dataset}_{arguments.kind}", figure)

@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--teacher-weights", type=Path, help="weights of a small teacher")
     parser.add_argument("--feature-bank", type=Path, help="features of all images from encode-images")
+    parser.add_argument("--superpixels", type=Path, help="folder with superpixels from segment-images")
     parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")
     parser.add_argument("--output", required=True, type=Path, help="weights of the backbone (safetensors)")
 
@@ -38,4 +39,5 @@ def run(arguments: Namespace) -> None:
         feature_bank=read_feature_bank(arguments.feature_bank) if arguments.feature_bank else None,
         folder=arguments.folder,
         output=arguments.output,
+        superpixels=arguments.superpixels,
     )

@@ -17,13 +17,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose tables are written")
     parser.add_argument("--labels", required=True, type=json.loads, help="name for print of each method id, JSON")
+    parser.add_argument("--reasons", type=json.loads, default={}, help="why methods do not apply, by id, JSON")
     parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
 
 
 def run(arguments: Namespace) -> None:
     """Write <task>.{csv,md,tex} and <task>_per_class.{csv,md,tex}."""
     scores, task, labels = read_scores_table(arguments.scores), arguments.task, arguments.labels
-    means = MEAN_METRICS[task]
-    write_tables(arguments.folder, task, [task_table(scores, task, means[0], labels)])
-    per_class = per_class_tables(scores, task, CLASS_METRIC[task], means, labels)
+    means, reasons = MEAN_METRICS[task], arguments.reasons
+    write_tables(arguments.folder, task, [task_table(scores, task, means[0], labels, reasons)])
+    per_class = per_class_tables(scores, task, CLASS_METRIC[task], means, labels, reasons)
     write_tables(arguments.folder, f"{task}_per_class", per_class)

@@ -6,8 +6,9 @@ else lives in the LiDAR frame. An image is cropped, resized and mirrored by a `W
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,26 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from cmcr.options import Options
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+#: Of a pixel: a colour or, in 16 bits, the number of a superpixel.
+Value = TypeVar("Value", np.uint8, np.uint16)
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
     if limits[0] > limits[1]:
         raise ValueError(f"the lower limit {limits[0]} lies above the upper one {limits[1]}")
     return limits
+
+
+class CuboidDrop(Options):
+    """A random cuboid around a random point is emptied, as in the pre-training of the SLidR family.
+
+    (valeoai/SLidR@14729d0, utils/transforms.py, ``DropCuboids``, after the points were turned and mirrored.)
+    """
+
+    largest_share: Probability = 0.2
+    """Each side is the same share of the scan's extent along its axis, drawn between 0 and this."""
+    enough_pairs: NonNegativeInt = 1024
+    """Nothing is dropped where a camera would keep fewer pairs than this."""
 
 
 class PointAugmentation(Options):
@@ -41,6 +56,12 @@ class PointAugmentation(Options):
     """Probability that y changes its sign."""
     scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] = (1.0, 1.0)
     """Limits of the factor by which all lengths are multiplied."""
+    drop_cuboid: CuboidDrop | None = None
+    """Drop the points in a random cuboid; null drops none. (SLidR's recipes, PPKT's among them: ``{}``.)"""
+
+    def merged_with(self, overrides: Mapping[str, Any]) -> Self:
+        """Return these options with some of their fields replaced (and checked again)."""
+        return type(self).model_validate({**self.model_dump(), **overrides})
 
 
 def augment_points(
@@ -67,6 +88,20 @@ def augment_points(
     changed = points_P4.astype(np.float32, copy=True)
     changed[:, :3] = points_P4[:, :3].astype(np.float64) @ matrix.T
     return changed, matrix
+
+
+def outside_cuboid(points_P4: NDArray[np.float32], options: CuboidDrop, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a cuboid around one of the points and return the (P,) mask of those that are not inside it.
+
+    Args:
+        points_P4: (P, 4) float32, at least one; x y z in metres.
+        options: its size.
+        rng: draws two numbers.
+    """
+    share, chosen = rng.random() * options.largest_share, rng.integers(len(points_P4))
+    xyz_P3 = points_P4[:, :3]
+    half_3 = np.ptp(xyz_P3, axis=0) * (share / 2)
+    return ~(np.abs(xyz_P3 - xyz_P3[chosen]) < half_3).all(axis=1)
 
 
 class ImageCrop(Options):
@@ -118,10 +153,10 @@ class Window:
 
     def view(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[Value],
         size: tuple[int, int],
         resample: Image.Resampling = Image.Resampling.BILINEAR,
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Value]:
         """Return the window of ``image`` (H, W, 3) or (H, W) at ``size`` (height, width)."""
         box = (self.left, self.top, self.left + self.width, self.top + self.height)
         seen = np.asarray(Image.fromarray(image).resize(size[::-1], resample, box=box))

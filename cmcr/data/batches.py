@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cmcr.data.augment import PointAugmentation, augment_points
+from cmcr.data.augment import CuboidDrop, PointAugmentation, augment_points, outside_cuboid
 from cmcr.data.draws import Draw, make_generator
 from cmcr.data.images import ImageOptions, PairedImages, load_paired_images
 from cmcr.data.index import ScanIndex
+from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Scan
+from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.data.voxels import VoxelGrid, Voxels, voxelize
 from cmcr.errors import DataError
 from cmcr.sparse import SparseTensor
@@ -97,6 +100,7 @@ class Batch:
         images: (I, 3, H, W) float32 in [0, 1], or None.
         image_features: (I, C, h, w) features of a frozen image encoder computed beforehand, or None.
         image_size: (H, W) that the pairs refer to.
+        superpixels: (I, H, W) int64 superpixel of each pixel, numbered within its image, or None.
         backbone_VC: (V, C) features of a frozen backbone computed beforehand, or None.
     """
 
@@ -112,6 +116,7 @@ class Batch:
     images: Tensor | None = None
     image_features: Tensor | None = None
     image_size: tuple[int, int] = (0, 0)
+    superpixels: Tensor | None = None
     backbone_VC: Tensor | None = None
 
     def voxels(self) -> SparseTensor:
@@ -143,6 +148,7 @@ class ScanDataset(Dataset[Sample]):
         with_labels: bool = True,
         feature_bank: NDArray[np.float16] | None = None,
         with_pixels: bool = False,
+        superpixels: SuperpixelFiles | None = None,
     ):
         """Prepare to load the scans of ``index`` at ``positions``.
 
@@ -156,6 +162,7 @@ class ScanDataset(Dataset[Sample]):
             with_labels: whether to return labels. Pre-training asks for none, so that it cannot use any.
             feature_bank: (scans of the index, cameras, C, h, w) image features to return in place of images.
             with_pixels: whether to return the images beside such features too.
+            superpixels: where the images' superpixels are; None returns none.
 
         Raises:
             DataError: the feature bank was made for another index.
@@ -168,6 +175,7 @@ class ScanDataset(Dataset[Sample]):
         self.index, self.positions, self.grid = index, list(positions), grid
         self.seed, self.augmentation, self.images = seed, augmentation, images
         self.with_labels, self.feature_bank, self.with_pixels = with_labels, feature_bank, with_pixels
+        self.superpixels = superpixels
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -181,12 +189,28 @@ class ScanDataset(Dataset[Sample]):
         # Points draw first, so that they are turned alike whether images are loaded or not.
         if self.augmentation is not None:
             points, _ = augment_points(scan.points, self.augmentation, rng)
+            if self.augmentation.drop_cuboid is not None:
+                kept = self._kept(scan, points, self.augmentation.drop_cuboid, rng)
+                scan, points = scan.select(kept), points[kept]
         images = None
         if self.images is not None:
             features = None if self.feature_bank is None else self.feature_bank[in_index]
-            images = load_paired_images(scan, self.images, rng, features, with_pixels=self.with_pixels)
+            images = load_paired_images(
+                scan, self.images, rng, features, with_pixels=self.with_pixels, superpixels=self.superpixels
+            )
         labels = scan.labels
         return Sample(scan.token, points, voxelize(points[:, :3], self.grid), labels, images)
+
+    def _kept(
+        self, scan: Scan, points_P4: NDArray[np.float32], options: CuboidDrop, rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """Return the (P,) mask of the points outside a cuboid: of all, if a camera would see too few of them."""
+        kept = outside_cuboid(points_P4, options, rng)
+        if self.images is not None:
+            pairs = pair_points_with_pixels(scan.points[kept], scan.cameras, self.images.min_depth_m)
+            if np.bincount(pairs.camera, minlength=len(scan.cameras)).min(initial=len(kept)) < options.enough_pairs:
+                return np.ones_like(kept)
+        return kept
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -229,6 +253,9 @@ def _collate_images(images: Sequence[PairedImages], first_point: NDArray[np.int6
     pixels = [entry.pixels for entry in images if entry.pixels is not None]
     if features:
         fields["image_features"] = torch.from_numpy(np.concatenate(features)).float()
+    regions = [entry.superpixels for entry in images if entry.superpixels is not None]
+    if regions:
+        fields["superpixels"] = torch.from_numpy(np.concatenate(regions).astype(np.int64))
     if pixels:
         fields["images"] = torch.from_numpy(np.concatenate(pixels)).permute(0, 3, 1, 2).float().div_(255)
     return fields

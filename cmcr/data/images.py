@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import PositiveFloat, PositiveInt
 
 from cmcr.data.augment import ImageCrop, Window, draw_window
 from cmcr.data.image_files import read_image
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.errors import ConfigError, DataError
 from cmcr.options import Options
 
@@ -38,6 +40,7 @@ class PairedImages:
         row, column: (N,) float32 pixel in [0, H - 1] and [0, W - 1].
         pixels: (I, H, W, 3) uint8, or None where features computed beforehand take their place.
         features: (I, C, h, w) float16 features of a frozen encoder, or None.
+        superpixels: (I, H, W) uint16 superpixel of each pixel, or None.
     """
 
     size: tuple[int, int]
@@ -47,6 +50,7 @@ class PairedImages:
     column: NDArray[np.float32]
     pixels: NDArray[np.uint8] | None = None
     features: NDArray[np.float16] | None = None
+    superpixels: NDArray[np.uint16] | None = None
 
     @property
     def count(self) -> int:
@@ -62,6 +66,7 @@ def load_paired_images(
     features: NDArray[np.float16] | None = None,
     *,
     with_pixels: bool = False,
+    superpixels: SuperpixelFiles | None = None,
 ) -> PairedImages:
     """Read the images of ``scan``, bring them to size and find which of their pixels see which points.
 
@@ -71,10 +76,11 @@ def load_paired_images(
         rng: draws the crops.
         features: (I, C, h, w) features of the whole images, which take the place of their pixels.
         with_pixels: whether to read the pixels beside such features too; without it, no image file is opened then.
+        superpixels: where those of the images are; they are cropped, resized (nearest) and mirrored with their image.
 
     Raises:
         ConfigError: there are features of whole images, but the images are to be cropped.
-        DataError: the scan has no images, or one of their files is missing or damaged.
+        DataError: the scan has no images, or one of their files, or of their superpixels', is missing or damaged.
     """
     if features is not None and options.crop is not None:
         raise ConfigError(
@@ -84,7 +90,7 @@ def load_paired_images(
     if not scan.cameras:
         raise DataError(f"scan {scan.token} of {scan.dataset} has no images to pair its points with")
     pairs = pair_points_with_pixels(scan.points, scan.cameras, options.min_depth_m)
-    pixels, parts = [], []
+    pixels, regions, parts = [], [], []
     for number, camera in enumerate(scan.cameras):
         mine = pairs.select(pairs.camera == number)
         window = Window.whole(camera.size)
@@ -94,8 +100,19 @@ def load_paired_images(
         parts.append((mine.point, mine.camera, *window.follow(mine.row, mine.column, options.size)))
         if features is None or with_pixels:
             pixels.append(window.view(read_image(camera), options.size))
+        if superpixels is not None:
+            regions.append(window.view(superpixels.read(camera), options.size, Image.Resampling.NEAREST))
     point, image, row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return PairedImages(options.size, point, image, row, column, np.stack(pixels) if pixels else None, features)
+    return PairedImages(
+        options.size,
+        point,
+        image,
+        row,
+        column,
+        np.stack(pixels) if pixels else None,
+        features,
+        np.stack(regions) if regions else None,
+    )
 
 
 def read_resized(camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ z up; KITTI: x forward, y left, z up), the camera frame has x right, y down, z f
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,3 +64,12 @@ class Scan:
     cameras: Sequence[Camera]
     labels: NDArray[np.uint8] | None
     instances: NDArray[np.int32] | None
+
+    def select(self, kept_P: NDArray[np.bool_]) -> Scan:
+        """Return this scan with the points that the (P,) mask ``kept_P`` names, and what belongs to them."""
+        return dataclasses.replace(
+            self,
+            points=self.points[kept_P],
+            labels=None if self.labels is None else self.labels[kept_P],
+            instances=None if self.instances is None else self.instances[kept_P],
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -13,6 +15,9 @@ Planes = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, 
 
 class MinkUNetOptions(Options):
     """Size of a MinkUNet; the defaults are MinkUNet34 (Res16UNet34C in valeoai/SLidR@14729d0:model/minkunet.py)."""
+
+    id: ClassVar[str] = "minkunet"
+    """By which methods name the network they are defined for."""
 
     stem: PositiveInt = 32
     """Channels of the first layer."""

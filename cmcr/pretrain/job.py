@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
+from cmcr.data.superpixels import SuperpixelOptions
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.options import Options
@@ -34,5 +35,7 @@ class PretrainJob(Options):
     """Of the points."""
     images: ImageOptions
     """Size and crops of the images."""
+    superpixels: SuperpixelOptions | None = None
+    """How the images are cut into superpixels, for a method that needs them."""
     compute: ComputeOptions
     """Device and threads."""

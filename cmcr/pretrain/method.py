@@ -68,6 +68,13 @@ class Step:
             raise ValueError("this batch has no pixels; the method must declare needs_images and needs_pixels = True")
         return self.batch.images
 
+    @property
+    def superpixels_IHW(self) -> Tensor:
+        """(I, H, W) int64 superpixel of each pixel, numbered within its image."""
+        if self.batch.superpixels is None:
+            raise ValueError("this batch has no superpixels; the method must declare needs_superpixels = True")
+        return self.batch.superpixels
+
     @cached_property
     def image_ICHW(self) -> Tensor:
         """(I, C, h, w) features of the unchanged images."""
@@ -91,11 +98,20 @@ class Step:
         return sample_pixels(features_ICHW, pairs, self.batch.image_size)
 
 
+class Setting(NamedTuple):
+    """What a run offers its methods: the 3D backbone, and the data set of pre-training."""
+
+    backbone: str
+    dataset: str
+    has_cameras: bool
+
+
 class PretrainMethod(nn.Module):
     """One way to pre-train the 3D backbone. A plug-in is a file in ``baselines/`` with one subclass.
 
     A subclass sets the class attributes, builds its heads in ``__init__`` and returns its losses. Their sum is
     minimised; each is logged under its name. The backbone is kept afterwards, and the method's own weights beside it.
+    Labels are not among what a method can ask for: no step carries any.
 
     Attributes:
         id: the name in configs, folders and scores; equals the file's name.
@@ -105,6 +121,8 @@ class PretrainMethod(nn.Module):
         needs_images: whether steps carry images, or their features, and pairs.
         needs_pixels: whether steps carry the images even if their features were computed beforehand; an instance may
             set it according to its options.
+        needs_superpixels: whether steps carry the superpixels of the images.
+        backbones: ids of the 3D networks that the method is defined for.
         pretrains: False for the floor: the backbone stays as it was initialised.
         probe_batch_norm: which BatchNorm statistics a linear probe tries; the strongest gives the row.
     """
@@ -115,12 +133,24 @@ class PretrainMethod(nn.Module):
     Options: ClassVar[type[AnyOptions]] = NoOptions
     needs_images: ClassVar[bool] = True
     needs_pixels: bool = False
+    needs_superpixels: ClassVar[bool] = False
+    backbones: ClassVar[tuple[str, ...]] = ("minkunet", "voxelnet")
     pretrains: ClassVar[bool] = True
     probe_batch_norm: ClassVar[tuple[BatchNormStatistics, ...]] = ("stored",)
 
     def __init__(self, options: AnyOptions, channels: Channels):
         super().__init__()
         self.options, self.channels = options, channels
+
+    @classmethod
+    def why_not(cls, setting: Setting) -> str | None:
+        """Return why the method does not apply to a run, None if it does; its cells are then n/a for that reason."""
+        if setting.backbone not in cls.backbones:
+            return f"{cls.label} is defined for {' and '.join(cls.backbones)}, not for {setting.backbone}"
+        if (cls.needs_images or cls.needs_superpixels) and not setting.has_cameras:
+            needed = "superpixels of images" if cls.needs_superpixels else "images"
+            return f"{cls.label} needs {needed}, and {setting.dataset} has no cameras"
+        return None
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Return the named losses of one step, each a scalar, already weighted."""

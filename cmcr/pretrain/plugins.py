@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,14 @@ from pathlib import Path
 from types import ModuleType
 
 from cmcr.errors import PluginError
-from cmcr.pretrain.method import PretrainMethod
+from cmcr.options import Options
+from cmcr.pretrain.method import PretrainMethod, Source
 
 #: Where the methods of this repository are.
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
+
+#: What a plug-in's class must have, and of which kind.
+_ATTRIBUTES: dict[str, type] = {"label": str, "source": Source, "Options": Options, "backbones": tuple}
 
 
 def find_plugins(folders: Sequence[Path] = ()) -> dict[str, Path]:
@@ -73,7 +78,10 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
         raise
     except SyntaxError as error:
         raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
-    except Exception as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
         # The plug-in's own last line: what failed may lie deep in a library that it called.
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
         raise PluginError(f"{path}:{lines[-1] if lines else 1}: the plug-in fails: {error!r}") from error
@@ -89,9 +97,13 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
             f"{path}: expected exactly one subclass of PretrainMethod with id = {path.stem!r} (the file's name), "
             f"found {ids or 'none'}"
         )
-    for attribute in ("label", "source"):
+    for attribute, kind in _ATTRIBUTES.items():
         if not hasattr(named[0], attribute):
             raise PluginError(f"{path}: {named[0].__name__} lacks the class attribute {attribute!r}")
+        found = getattr(named[0], attribute)
+        if not (issubclass(found, kind) if isinstance(found, type) else isinstance(found, kind)):
+            where = f"{path}:{inspect.getsourcelines(named[0])[1]}: {named[0].__name__}.{attribute}"
+            raise PluginError(f"{where}\n  expected: {kind.__name__}\n  found:    {found!r}")
     return named[0]
 
 

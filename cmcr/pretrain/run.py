@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
 from cmcr.data.index import ScanIndex
+from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import NO_DATASET, BackboneRecord, make_backbone, save_backbone
 from cmcr.models.image_encoder import ImageEncoder
@@ -78,6 +79,7 @@ def pretrain(
     feature_bank: NDArray[np.float16] | None,
     folder: Path,
     output: Path,
+    superpixels: Path | None = None,
 ) -> None:
     """Pre-train a backbone and write its weights to ``output`` (safetensors).
 
@@ -92,6 +94,7 @@ def pretrain(
         feature_bank: (scans, cameras, C, h, w) features of all images computed beforehand, or None.
         folder: for logs and the checkpoint of a run under way.
         output: the weight file.
+        superpixels: folder with the images' superpixels, for a method that needs them.
 
     Raises:
         CMCRError: a loss is not finite.
@@ -104,7 +107,7 @@ def pretrain(
         if method_class.pretrains:
             if index is None:
                 raise ValueError(f"the method {job.method} needs training scans")
-            method = _train(job, method_class, backbone, index, encoder, feature_bank, folder)
+            method = _train(job, method_class, backbone, index, encoder, feature_bank, folder, superpixels)
             # First, so that whoever finds the backbone finds them too.
             save_method(folder / METHOD_FILE, method)
         record = BackboneRecord(
@@ -130,12 +133,18 @@ def _train(
     encoder: ImageEncoder | None,
     feature_bank: NDArray[np.float16] | None,
     folder: Path,
+    superpixels: Path | None,
 ) -> PretrainMethod:
     with_images = method_class.needs_images
     image_channels = feature_bank.shape[2] if feature_bank is not None else encoder.out_channels if encoder else 0
     method = method_class(
         method_class.Options.model_validate(job.options), Channels(points=backbone.out_channels, image=image_channels)
     )
+    regions = None
+    if method_class.needs_superpixels:
+        if superpixels is None or job.superpixels is None:
+            raise ValueError(f"the method {job.method} needs superpixels")
+        regions = SuperpixelFiles(superpixels, index.root, job.superpixels)
     dataset = ScanDataset(
         index,
         range(len(index)),
@@ -146,6 +155,7 @@ def _train(
         with_labels=False,
         feature_bank=feature_bank if with_images else None,
         with_pixels=method.needs_pixels,
+        superpixels=regions,
     )
     steps = total_steps(len(dataset), job.recipe)
     module = PretrainModule(backbone, method, encoder, job, steps)

@@ -20,7 +20,12 @@ _FRAME = 1.2
 
 
 def label_efficiency_figure(
-    scores: pd.DataFrame, task: str, metric: str, methods: Mapping[str, str], dataset: str
+    scores: pd.DataFrame,
+    task: str,
+    metric: str,
+    methods: Mapping[str, str],
+    dataset: str,
+    reasons: Mapping[str, str] | None = None,
 ) -> Figure:
     """What a label is worth: the linear probe on the left, the metric against the share of labels on the right.
 
@@ -32,11 +37,12 @@ def label_efficiency_figure(
         metric: id of the task's headline metric, for example ``miou``.
         methods: label for print by id, in printing order.
         dataset: id of the data set to show.
+        reasons: why a method has no numbers, by id, where that is known beforehand.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
     """
-    summary = summarise(scores[scores["dataset"] == dataset], task, methods)
+    summary = summarise(scores[scores["dataset"] == dataset], task, methods, reasons)
     settings = summary.dataset(dataset).settings
     probes = [setting for setting in settings if not setting.is_finetune]
     shares = [setting for setting in settings if setting.is_finetune]
@@ -147,7 +153,13 @@ def _start(block: Sequence[float]) -> float:
 
 
 def per_class_figure(
-    scores: pd.DataFrame, task: str, metric: str, methods: Mapping[str, str], dataset: str, columns: int = 8
+    scores: pd.DataFrame,
+    task: str,
+    metric: str,
+    methods: Mapping[str, str],
+    dataset: str,
+    columns: int = 8,
+    reasons: Mapping[str, str] | None = None,
 ) -> Figure:
     """The linear probe class by class: a group of bars per class, a bar per method, the easiest class first.
 
@@ -158,12 +170,13 @@ def per_class_figure(
         methods: label for print by id, in printing order.
         dataset: id of the data set to show.
         columns: classes side by side.
+        reasons: why a method has no numbers, by id, where that is known beforehand.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
     """
     of_dataset = scores[(scores["dataset"] == dataset) & (scores["protocol"] == "linear_probe")]
-    summary = summarise(of_dataset, task, methods)
+    summary = summarise(of_dataset, task, methods, reasons)
     setting = summary.dataset(dataset).settings[-1]
 
     def average(class_name: str) -> float:

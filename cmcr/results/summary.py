@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -78,10 +78,13 @@ class Summary:
     cells: Mapping[tuple[str, Setting, str, str, str], Cell]
     directions: Mapping[str, bool]
     """Whether higher is better, by metric."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a method has no numbers, by its id, where that is known beforehand."""
 
     def cell(self, dataset: str, setting: Setting, method: str, metric: str, class_name: str = "all") -> Cell:
-        """The number asked for; a cell with the reason `NO_RUN` if nobody computed it."""
-        return self.cells.get((dataset, setting, method, metric, class_name), Cell(None, None, 0, reason=NO_RUN))
+        """The number asked for; without a number, it says why: `NO_RUN` if nobody computed it."""
+        missing = Cell(None, None, 0, reason=self.reasons.get(method, NO_RUN))
+        return self.cells.get((dataset, setting, method, metric, class_name), missing)
 
     def dataset(self, dataset: str) -> DatasetSummary:
         """The data set with this id."""
@@ -104,13 +107,16 @@ class Summary:
         return self.directions[metric]
 
 
-def summarise(scores: pd.DataFrame, task: str, methods: Mapping[str, str]) -> Summary:
+def summarise(
+    scores: pd.DataFrame, task: str, methods: Mapping[str, str], reasons: Mapping[str, str] | None = None
+) -> Summary:
     """Take the numbers of one task together over the seeds.
 
     Args:
         scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
         task: ``segmentation``, ``detection`` or ``panoptic``.
         methods: label for print by id, in printing order. Other methods in ``scores`` are left out.
+        reasons: why a method has no numbers, by id, where that is known beforehand.
 
     Raises:
         ScoresError: there is nothing of this task, or numbers would be mixed that must not be: toy and real data, two
@@ -136,6 +142,7 @@ def summarise(scores: pd.DataFrame, task: str, methods: Mapping[str, str]) -> Su
         datasets=[_dataset(name, rows) for name in sorted({row["dataset"] for row in rows})],
         cells={key: cell_over_seeds(group) for key, group in groups.items()},
         directions={row["metric"]: row["higher_is_better"] for row in rows},
+        reasons=dict(reasons or {}),
     )
 
 

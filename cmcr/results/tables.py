@@ -52,7 +52,13 @@ class Table:
         return max(cell.runs for row in self.rows for cell in row.cells)
 
 
-def task_table(scores: pd.DataFrame, task: str, metric: str, methods: Mapping[str, str]) -> Table:
+def task_table(
+    scores: pd.DataFrame,
+    task: str,
+    metric: str,
+    methods: Mapping[str, str],
+    reasons: Mapping[str, str] | None = None,
+) -> Table:
     """The main table of a task: methods by label share, for every data set.
 
     Args:
@@ -60,11 +66,12 @@ def task_table(scores: pd.DataFrame, task: str, metric: str, methods: Mapping[st
         task: ``segmentation``, ``detection`` or ``panoptic``.
         metric: id of the task's headline metric, for example ``miou``.
         methods: label for print by id; one row each, in this order.
+        reasons: why a method has no numbers, by id, where that is known beforehand.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
     """
-    summary = summarise(scores, task, methods)
+    summary = summarise(scores, task, methods, reasons)
     higher = summary.direction(metric)
     places = [(dataset, setting) for dataset in summary.datasets for setting in dataset.settings]
     columns = [Column(f"{d.id}/{setting.key}", setting.label, d.id, higher) for d, setting in places]
@@ -85,7 +92,12 @@ def task_table(scores: pd.DataFrame, task: str, metric: str, methods: Mapping[st
 
 
 def per_class_tables(
-    scores: pd.DataFrame, task: str, metric: str, means: Sequence[str], methods: Mapping[str, str]
+    scores: pd.DataFrame,
+    task: str,
+    metric: str,
+    means: Sequence[str],
+    methods: Mapping[str, str],
+    reasons: Mapping[str, str] | None = None,
 ) -> list[Table]:
     """One table per data set: its classes by methods, a block of rows for every setting.
 
@@ -95,11 +107,12 @@ def per_class_tables(
         metric: id of the metric that each class has, for example ``iou``.
         means: ids of metrics over all classes that stand before them, for example ``miou`` and ``fwiou``.
         methods: label for print by id; a row each in every block, in this order.
+        reasons: why a method has no numbers, by id, where that is known beforehand.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
     """
-    summary = summarise(scores, task, methods)
+    summary = summarise(scores, task, methods, reasons)
     return [_per_class_table(summary, dataset, metric, means) for dataset in summary.datasets]
 
 

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from cmcr.data.augment import ImageCrop, PointAugmentation, Window, augment_points, draw_window
+from cmcr.data.augment import (
+    CuboidDrop,
+    ImageCrop,
+    PointAugmentation,
+    Window,
+    augment_points,
+    draw_window,
+    outside_cuboid,
+)
 
 NONE = PointAugmentation(rotation_deg=0, flip_x=0, flip_y=0)
 POINTS = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
@@ -193,3 +201,30 @@ def test_the_whole_image_is_taken_where_no_crop_will_do():
     assert draw_window((900, 1600), *corners, options, rng()) == Window.whole((900, 1600), flipped=True)
     # No crop of 14:9 to 17:9 covers 30 % of a panorama.
     assert draw_window((100, 2000), *spread(5000, (100, 2000)), ImageCrop(flip=0), rng()) == Window.whole((100, 2000))
+
+
+def test_what_is_dropped_lies_in_a_cuboid_around_a_point_and_nothing_else_does():
+    stream, points = rng(), rng(3).uniform(-1, 1, (3000, 4)).astype(np.float32) * (50, 20, 2, 1)
+    largest = np.zeros(3)
+    for _ in range(200):
+        kept = outside_cuboid(points, CuboidDrop(), stream)
+        inside = points[~kept, :3]
+        if not len(inside):
+            continue
+        low, high = inside.min(axis=0), inside.max(axis=0)
+        assert not ((points[kept, :3] > low) & (points[kept, :3] < high)).all(axis=1).any()
+        largest = np.maximum(largest, (high - low) / np.ptp(points[:, :3], axis=0))
+    assert (largest > 0.15).all()
+    assert (largest <= 0.2).all()
+
+
+def test_nothing_is_dropped_from_a_cuboid_without_size():
+    assert outside_cuboid(POINTS, CuboidDrop(largest_share=0), rng()).all()
+
+
+def test_replaced_fields_are_checked_and_the_others_stay():
+    merged = NONE.merged_with({"drop_cuboid": {}, "flip_x": 1})
+    assert merged.drop_cuboid == CuboidDrop()
+    assert (merged.flip_x, merged.flip_y, merged.rotation_deg) == (1, 0, 0)
+    with pytest.raises(ValidationError, match="drop_cubiod"):
+        NONE.merged_with({"drop_cubiod": {}})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from cmcr.data.augment import ImageCrop, PointAugmentation
+from cmcr.data.augment import CuboidDrop, ImageCrop, PointAugmentation
 from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
 from cmcr.data.draws import Draw, SeededSampler
 from cmcr.data.images import ImageOptions
@@ -197,3 +197,33 @@ def test_sampled_pairs_are_different_rows_of_the_same_pairs():
     assert torch.equal(sample.column, sample.point / 4)
     assert torch.equal(pairs.sample(30, torch.Generator().manual_seed(0)).point, sample.point)
     assert len(pairs.sample(500, torch.Generator())) == 100
+
+
+def test_dropped_points_take_their_labels_and_pairs_along(scans: ScanIndex):
+    """Intensities of random points are as good as names."""
+    drop = PointAugmentation(drop_cuboid=CuboidDrop(largest_share=1, enough_pairs=0))
+    plain = ScanDataset(scans, range(6), GRID, images=ImageOptions(size=(48, 80)))
+    dropping = ScanDataset(scans, range(6), GRID, augmentation=drop, images=ImageOptions(size=(48, 80)))
+    fewer = 0
+    for position in range(6):
+        whole, part = plain[position], dropping[position]
+        assert len(part.points_P4) == len(part.labels_P) == len(part.voxels.inverse)
+        fewer += len(part.points_P4) < len(whole.points_P4)
+        distance = [np.linalg.norm(sample.points_P4[:, :3], axis=1) for sample in (whole, part)]
+        home = np.abs(distance[1][:, None] - distance[0]).argmin(axis=1)
+        np.testing.assert_array_equal(part.points_P4[:, 3], whole.points_P4[home, 3])
+        np.testing.assert_array_equal(part.labels_P, whole.labels_P[home])
+        pairs = set(zip(whole.images.point, whole.images.image, whole.images.row, whole.images.column, strict=True))
+        mine = list(zip(home[part.images.point], part.images.image, part.images.row, part.images.column, strict=True))
+        assert set(mine) == {pair for pair in pairs if pair[0] in home}
+        assert len(mine) == len(set(mine))
+    assert fewer > 3
+
+
+def test_nothing_is_dropped_where_a_camera_would_see_too_few(scans: ScanIndex):
+    drop = PointAugmentation(drop_cuboid=CuboidDrop(largest_share=1, enough_pairs=10_000))
+    seen = ScanDataset(scans, range(6), GRID, augmentation=drop, images=IMAGES)
+    unseen = ScanDataset(scans, range(6), GRID, augmentation=drop)
+    sizes = [len(scans.read(position).points) for position in range(6)]
+    assert [len(seen[position].points_P4) for position in range(6)] == sizes
+    assert [len(unseen[position].points_P4) for position in range(6)] != sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmcr.errors import PluginError
-from cmcr.pretrain.method import Channels, PretrainMethod
+from cmcr.pretrain.method import Channels, PretrainMethod, Setting
 from cmcr.pretrain.plugins import BASELINES, find_plugins, load_plugin, load_plugin_file
 
 GOOD = """
@@ -63,9 +63,10 @@ def test_finding_runs_nothing_and_leaves_out_what_is_no_method(tmp_path: Path):
         ("class Broken(PretrainMethod:\n", 1, "does not parse"),
         ("import torch\n\nclass Broken(Base): ...\n", 3, "NameError.*Base"),
         ("import no_such_package\n\nclass Broken(object): ...\n", 1, "no_such_package"),
+        (GOOD.format(id="broken") + "\nraise SystemExit(3)\n", 7, "SystemExit"),
         (GOOD.format(id="broken") + "\ndef fail():\n    raise ValueError('deep')\n\nfail()\n", 8, "ValueError.*deep"),
     ],
-    ids=["syntax", "name", "import", "deep"],
+    ids=["syntax", "name", "import", "exit", "deep"],
 )
 def test_a_broken_file_is_named_with_its_line_and_stops_no_other(tmp_path: Path, text: str, line: int, complaint: str):
     broken = write(tmp_path, "broken", text)
@@ -107,6 +108,34 @@ def test_a_method_without_a_label_is_refused(tmp_path: Path):
     )
     with pytest.raises(PluginError, match="Mine lacks the class attribute 'label'"):
         load_plugin_file(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("source = 'arXiv:1234.56789'", r"Mine\.source\n  expected: Source\n  found:    'arXiv"),
+        ("label = 7", r"Mine\.label\n  expected: str\n  found:    7"),
+        ("Options = dict", r"Mine\.Options\n  expected: Options\n  found:    <class 'dict'>"),
+        ("backbones = 'minkunet'", r"Mine\.backbones\n  expected: tuple\n  found:    'minkunet'"),
+    ],
+    ids=["source", "label", "options", "backbones"],
+)
+def test_an_attribute_of_the_wrong_kind_is_named_with_the_class(tmp_path: Path, line: str, complaint: str):
+    path = write(tmp_path, "mine", GOOD.format(id="mine") + f"    {line}\n")
+    with pytest.raises(PluginError, match=rf"{re.escape(str(path))}:4: {complaint}"):
+        load_plugin_file(path)
+
+
+@pytest.mark.parametrize("needs", [{}, {"needs_images": False}, {"needs_superpixels": True}])
+def test_a_method_applies_where_its_backbone_and_its_inputs_are(needs: dict[str, bool]):
+    method = type("Mine", (PretrainMethod,), {"label": "Mine", **needs})
+    assert method.why_not(Setting("minkunet", "town", has_cameras=True)) is None
+    assert method.why_not(Setting("sphere", "town", has_cameras=True)) == (
+        "Mine is defined for minkunet and voxelnet, not for sphere"
+    )
+    without = method.why_not(Setting("minkunet", "town", has_cameras=False))
+    assert (without is None) == (needs == {"needs_images": False})
+    assert without is None or without.endswith("images, and town has no cameras")
 
 
 def test_an_id_is_taken_once(tmp_path: Path):

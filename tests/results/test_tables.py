@@ -8,6 +8,7 @@ import pytest
 from cmcr.errors import ScoresError
 from cmcr.results.collect import scores_table
 from cmcr.results.scores import Scores
+from cmcr.results.table_text import to_markdown
 from cmcr.results.tables import per_class_tables, task_table
 
 
@@ -66,3 +67,15 @@ def test_classes_by_methods_in_every_setting(scores: pd.DataFrame, methods: dict
 def test_an_unknown_metric_is_refused(scores: pd.DataFrame, methods: dict[str, str]) -> None:
     with pytest.raises(ScoresError, match="expected: the metric pq"):
         task_table(scores, "segmentation", "pq", methods)
+
+
+def test_a_method_that_does_not_apply_says_why_in_the_notes(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    named, reasons = {**methods, "slidr": "SLidR"}, {"slidr": "SLidR needs images, and town has no cameras"}
+    tables = [
+        task_table(scores, "segmentation", "miou", named, reasons),
+        *per_class_tables(scores, "segmentation", "iou", ("miou",), named, reasons),
+    ]
+    for table in tables:
+        cells = [cell for row in table.rows if row.label == "SLidR" for cell in row.cells]
+        assert {(cell.mean, cell.reason) for cell in cells} == {(None, reasons["slidr"])}
+    assert to_markdown(tables[0]).endswith(f"n/a: (a) {reasons['slidr']}.\n")

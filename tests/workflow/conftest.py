@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Two methods and two shares: every rule of the workflow once or twice.
+#: Two methods and two shares: every rule of the workflow once or twice, but not that of superpixels.
 TINY: dict[str, Any] = {
     "run_name": "tiny",
     "seeds": [0],

@@ -99,6 +99,33 @@ def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))
 
 
+def test_superpixels_are_made_for_a_method_that_needs_them_alone(workflow: Workflow) -> None:
+    assert not any("superpixels" in job for job in planned(workflow.run("-n")))
+
+    def add(config: dict[str, Any]) -> None:
+        config["methods"]["slidr"] = {}
+        config["pretrain"]["superpixel_jobs"] = 3
+
+    workflow.configure(with_change(add))
+    jobs = planned(workflow.run("-n"))
+    assert sum(job.startswith("Cut the training images into superpixels, share") for job in jobs) == 3
+    assert "Pre-train slidr, seed 0" in jobs
+
+
+def test_a_method_that_does_not_apply_is_left_out_of_the_plan(workflow: Workflow) -> None:
+    (workflow.folder / "elsewhere").mkdir()
+    (workflow.folder / "elsewhere" / "voxels_only.py").write_text(
+        "from baselines.ppkt import PPKT\nfrom cmcr.pretrain.method import Source\n\n"
+        "class VoxelsOnly(PPKT):\n"
+        "    id, label, source, backbones = 'voxels_only', 'Voxels only', Source(paper='none'), ('voxelnet',)\n"
+    )
+    change: dict[str, Any] = {"plugin_dirs": ["elsewhere"], "methods": {"voxels_only": {}, **TINY["methods"]}}
+    workflow.configure({**TINY, **change})
+    jobs = planned(workflow.run("-n", "all_tables", "all_figures"))
+    assert any("Pre-train ppkt" in job for job in jobs)
+    assert not any("voxels_only" in job for job in jobs)
+
+
 def test_a_missing_teacher_says_where_to_get_it_before_anything_runs(workflow: Workflow) -> None:
     workflow.configure({**TINY, "teacher": {"kind": "resnet50", "weights": "no/such/file.pth"}})
     output = workflow.run("-n", fails=True)

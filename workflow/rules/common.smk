@@ -72,6 +72,10 @@ def get_index(dataset, split):
     return f"{results}/index/{dataset}/{split}.jsonl"
 
 
+def get_superpixels(what):
+    return f"{results}/superpixels/{cfg.pretrain.dataset}/{what}"
+
+
 def get_backbone(pretrain_dataset, method, seed):
     return f"{results}/pretrain/{pretrain_dataset}/{method}/seed{seed}/backbone.safetensors"
 

@@ -14,8 +14,12 @@ def get_pretrain_inputs(wildcards):
     method = plan.classes[wildcards.method]
     if not method.pretrains:
         return {}
-    index = {"index": get_index(wildcards.dataset, "train")}
-    return {**index, "teacher": teacher_files, "feature_bank": feature_bank} if method.needs_images else index
+    inputs = {"index": get_index(wildcards.dataset, "train")}
+    if method.needs_images:
+        inputs |= {"teacher": teacher_files, "feature_bank": feature_bank}
+    if method.needs_superpixels:
+        inputs["superpixels"] = expand(get_superpixels("parts/{part}.json"), part=range(cfg.pretrain.superpixel_jobs))
+    return inputs
 
 
 def get_pretrain_flags(wildcards, input):
@@ -24,9 +28,12 @@ def get_pretrain_flags(wildcards, input):
         return ""
     if not method.needs_images:
         return flags(index=input.index)
-    weights = None if published else input.teacher
     return flags(
-        index=input.index, teacher=cfg.teacher.model_dump_json(), teacher_weights=weights, feature_bank=feature_bank
+        index=input.index,
+        teacher=cfg.teacher.model_dump_json(),
+        teacher_weights=None if published else input.teacher,
+        feature_bank=feature_bank,
+        superpixels=get_superpixels("images") if method.needs_superpixels else None,
     )
 
 
@@ -69,7 +76,7 @@ def get_diagnose_backbone(wildcards):
 
 
 def get_diagnoses():
-    return [get_diagnosis(method, seed) for method in cfg.methods for seed in cfg.seeds]
+    return [get_diagnosis(method, seed) for method in plan.rows for seed in cfg.seeds]
 
 
 def get_tables():
@@ -83,7 +90,7 @@ def get_figures():
     names = [f"{task}_{dataset}_label_efficiency" for task, dataset in compared]
     names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
     drawn, measured = [], []
-    for row in cfg.methods:
+    for row in plan.rows:
         if plan.classes[row].pretrains:
             of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
             names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)

@@ -51,6 +51,29 @@ rule encode_images:
         "python -m cmcr encode-images {params.options} --compute {params.compute:q} --index {input.index} --output {output} > {log} 2>&1"
 
 
+rule segment_images:
+    input:
+        get_index(cfg.pretrain.dataset, "train"),
+    output:
+        get_superpixels("parts/{part}.json"),
+    log:
+        f"{results}/logs/superpixels/{{part}}.log",
+    wildcard_constraints:
+        part=r"\d+",
+    conda:
+        "../../environment.yml"
+    params:
+        options=cfg.pretrain.superpixels.model_dump_json(),
+        parts=cfg.pretrain.superpixel_jobs,
+        folder=get_superpixels("images"),
+        code=get_code("segment-images", get_reader(cfg.pretrain.dataset)),
+    message:
+        "Cut the training images into superpixels, share {wildcards.part} of {params.parts}, counted from 0"
+    shell:
+        "python -m cmcr segment-images --options {params.options:q} --index {input} --part {wildcards.part}"
+        " --parts {params.parts} --folder {params.folder} --output {output} > {log} 2>&1"
+
+
 rule pretrain:
     input:
         unpack(get_pretrain_inputs),

@@ -33,12 +33,13 @@ rule write_tables:
         "../../environment.yml"
     params:
         labels=json.dumps(plan.labels),
+        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         folder=subpath(output[0], parent=True),
         code=get_code("tables"),
     message:
         "Write the tables of {wildcards.task}"
     shell:
-        "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
+        "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} {params.reasons} --folder {params.folder} > {log} 2>&1"
 
 
 rule draw_figure:
@@ -54,10 +55,11 @@ rule draw_figure:
         "../../environment.yml"
     params:
         labels=json.dumps(plan.labels),
+        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         folder=subpath(output[0], parent=True),
         code=get_code("figure"),
     message:
         "Draw the figure {wildcards.kind} of {wildcards.task} on {wildcards.dataset}"
     shell:
         "python -m cmcr figure {wildcards.kind} --scores {input} --task {wildcards.task} --dataset {wildcards.dataset}"
-        " --labels {params.labels:q} --folder {params.folder} > {log} 2>&1"
+        " --labels {params.labels:q} {params.reasons} --folder {params.folder} > {log} 2>&1"
