@@ -38,6 +38,15 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
     Raises:
         WeightsError: missing, truncated or unsafe file.
     """
+    return _tensors_in(read_content(path), Path(path))
+
+
+def read_content(path: Path | str) -> Any:
+    """Read all that a ``.safetensors`` or PyTorch file holds, as safely as `read_tensors`: tensors and plain values.
+
+    Raises:
+        WeightsError: missing, truncated or unsafe file.
+    """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file")
@@ -45,7 +54,7 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         raise WeightsError(
@@ -55,7 +64,6 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # damaged bytes make torch raise nearly anything, down to a KeyError
         raise _damaged(path, error) from error
-    return _tensors_in(content, path)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -76,7 +84,9 @@ def read_metadata(path: Path | str) -> dict[str, str]:
 
 def _damaged(path: Path, error: Exception) -> WeightsError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return WeightsError(f"{path}: damaged or truncated weight file, or none at all: {reason}")
+    return WeightsError(
+        f"{path}: damaged or truncated weight file, or none at all: {reason}\n  way out:  fetch or make it again"
+    )
 
 
 def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:

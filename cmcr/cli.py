@@ -20,6 +20,7 @@ COMMANDS = {
     "encode-images": "run the frozen image encoder once over all images",
     "segment-images": "cut images into superpixels",
     "pretrain": "pre-train a 3D network with one method",
+    "import-weights": "read the published weights of a 3D network, and make them a backbone",
     "finetune": "fine-tune a pre-trained network for a task, and score it",
     "diagnose": "measure what the features of a pre-trained network hold",
     "collect": "gather scores files into one table",
@@ -33,6 +34,7 @@ COMMANDS = {
     "show": "print a run's tables and say where everything is",
     "methods": "list the methods that can be run",
     "export-predictions": "write a segmentation network's predictions in the official submission format",
+    "export-weights": "write a backbone in MinkowskiEngine's layout, for others",
     "config-docs": "print the config reference and the JSON schema from the code",
 }
 

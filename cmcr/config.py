@@ -31,6 +31,7 @@ from cmcr.data.toy.city import ToyCityOptions
 from cmcr.data.voxels import VoxelGrid
 from cmcr.diagnostics.job import DiagnosticsOptions
 from cmcr.errors import ConfigError
+from cmcr.models.backbone import NO_DATASET
 from cmcr.models.image_encoder import TeacherOptions
 from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.options import Options
@@ -112,6 +113,25 @@ class MethodOptions(Options):
     """Fields of the pre-training recipe that this method replaces."""
     augmentation: dict[str, Any] = Field(default={})
     """Fields of ``pretrain.augmentation`` that this method replaces."""
+
+    weights: Path | None = None
+    """Published weights (``.pt`` of SLidR, OLIVINE, CMCR and their like) to import instead of pre-training."""
+    pretrain_dataset: Id | None = None
+    """With ``weights``: data set that they were trained on, for scores and folders; null: ``published``."""
+    trained_voxels: VoxelGrid | None = None
+    """With ``weights``: voxels they were trained on, to be the run's too; null: what the file says, or the run's."""
+
+    @model_validator(mode="after")
+    def _trained_or_published(self) -> MethodOptions:
+        if self.weights is None:
+            for name in ("pretrain_dataset", "trained_voxels"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} describes published weights, and this row has none (key weights)")
+        elif self.options or self.recipe:
+            raise ValueError("published weights are not trained here; take options and recipe out of this row")
+        if self.pretrain_dataset == NO_DATASET:
+            raise ValueError(f"pretrain_dataset: {NO_DATASET} is for rows without pre-training; take another name")
+        return self
 
 
 class PretrainOptions(Options):

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from cmcr.config import Config, FinetuneOptions, PretrainOptions
+from cmcr.config import Config, FinetuneOptions, MethodOptions, PretrainOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.diagnostics.job import DiagnoseJob
-from cmcr.errors import ConfigError, PluginError
-from cmcr.models.backbone import NO_DATASET
+from cmcr.errors import ConfigError, PluginError, WeightsError
+from cmcr.models.backbone import NO_DATASET, PUBLISHED_DATASET
 from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod, Setting
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
+from cmcr.pretrain.published import PUBLISHED_FILE, ImportJob
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
 from cmcr.tasks.job import FinetuneJob, Protocol
@@ -69,9 +70,10 @@ class Plan:
         plugins, classes = {}, {}
         for row, options in config.methods.items():
             with _naming(f"{source}: methods.{row}"):
-                plugins[row] = plugin_file(options.plugin or row, found)
+                trained_here = options.plugin or options.weights is None
+                plugins[row] = plugin_file(options.plugin or row, found) if trained_here else PUBLISHED_FILE
                 classes[row] = load_plugin_file(plugins[row])
-        labels = {row: config.methods[row].label or classes[row].label for row in config.methods}
+        labels = {row: _label(row, options, classes[row]) for row, options in config.methods.items()}
         dataset = config.pretrain.dataset
         setting = Setting(config.backbone.id, dataset, config.datasets[dataset].has_cameras)
         asked = {row: method.why_not(setting) for row, method in classes.items()}
@@ -88,6 +90,8 @@ class Plan:
                 self.config.pretrain.recipe.merged_with(method.recipe)
             with _naming(f"{source}: methods.{row}.augmentation", PointAugmentation):
                 self.config.pretrain.augmentation.merged_with(method.augmentation)
+            if method.weights is not None and not self.classes[row].pretrains:
+                raise ConfigError(f"{source}: methods.{row}: weights for {method.plugin}, which does not pre-train")
         for task, dataset, options in self.config.tasks.items():
             finetune = options.finetune
             if finetune is not None:
@@ -103,8 +107,31 @@ class Plan:
         """The rows that are run, in the order of the tables."""
         return [row for row in self.config.methods if row not in self.reasons]
 
+    @property
+    def trained_rows(self) -> list[str]:
+        """Those of `rows` that this run pre-trains itself."""
+        return [row for row in self.rows if self.classes[row].pretrains and self.config.methods[row].weights is None]
+
+    def weight_files(self) -> dict[str, Path]:
+        """Return the file of each row with published weights.
+
+        Raises:
+            WeightsError: a file is not there.
+        """
+        files = {row: options.weights for row, options in self.config.methods.items() if options.weights is not None}
+        for row, path in files.items():
+            if not path.is_file():
+                raise WeightsError(
+                    f"{path}: no such file (config key methods.{row}.weights)\n"
+                    "  way out:  get it from its authors, or correct the path; it counts from where Snakemake runs"
+                )
+        return files
+
     def pretrain_dataset(self, method: str) -> str:
         """Id of the data set that ``method`` is pre-trained on, `NO_DATASET` if on none."""
+        options = self.config.methods[method]
+        if options.weights is not None:
+            return options.pretrain_dataset or PUBLISHED_DATASET
         return self.config.pretrain.dataset if self.classes[method].pretrains else NO_DATASET
 
     def pretrain_job(self, method: str, seed: int) -> PretrainJob:
@@ -126,8 +153,21 @@ class Plan:
 
     def shows(self, method: str) -> Shows:
         """What ``method`` can show of itself on scans it never saw, with its options in this config."""
-        options = self.classes[method].Options.model_validate(self.config.methods[method].options)
-        return self.classes[method].shows(options)
+        options = self.config.methods[method]
+        if options.weights is not None:  # a backbone alone
+            return Shows()
+        return self.classes[method].shows(self.classes[method].Options.model_validate(options.options))
+
+    def import_job(self, method: str, seed: int) -> ImportJob:
+        """Describe the import of one row's published weights."""
+        return ImportJob(
+            method=method,
+            dataset=self.pretrain_dataset(method),
+            seed=seed,
+            backbone=self.config.backbone,
+            voxels=self.config.voxels,
+            trained_voxels=self.config.methods[method].trained_voxels,
+        )
 
     def runs(self) -> Iterator[Run]:
         """Yield every fine-tuning of the run."""
@@ -188,6 +228,15 @@ class Plan:
             options=config.diagnostics,
             compute=config.compute,
         )
+
+
+def _label(row: str, options: MethodOptions, method: type[PretrainMethod]) -> str:
+    """Name of a row for print; without one in the config, published weights must not pass for our own training."""
+    if options.label is not None:
+        return options.label
+    if options.weights is None:
+        return method.label
+    return f"{method.label} (published)" if options.plugin else row
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cmcr.config import Config, parse_config
-from cmcr.errors import ConfigError
+from cmcr.errors import ConfigError, WeightsError
 from cmcr.plan import Plan
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
@@ -73,6 +73,12 @@ def test_every_config_file_is_a_plan(path: Path) -> None:
         ("datasets.toy_nuscenes.root", "/data", "either root .* or toy"),
         ("pretrain.dataset", "kitti", "pretrain.dataset names the data set 'kitti'; datasets has toy_nuscenes"),
         ("pretrain.images.crop", {}, "cache_image_features: true needs images.crop: null"),
+        ("methods.ppkt.pretrain_dataset", "nuscenes", "describes published weights, and this row has none"),
+        ("methods.ppkt.trained_voxels", {}, "trained_voxels describes published weights, and this row has none"),
+        ("methods.slidr", {"weights": "a.pt", "recipe": {"epochs": 1}}, "weights are not trained here"),
+        ("methods.slidr", {"weights": "a.pt", "options": {"temperature": 1}}, "weights are not trained here"),
+        ("methods.slidr", {"weights": "a.pt", "pretrain_dataset": "none"}, "none is for rows without pre-training"),
+        ("methods.slidr", {"weights": "a.pt", "trained_voxel": {}}, "did you mean 'trained_voxels'?"),
         ("run_name", "../up", "run_name"),
         ("methods", {}, "methods"),
     ],
@@ -88,6 +94,7 @@ def test_a_mistake_names_key_remedy_and_file(toy: dict[str, Any], key: str, valu
         ("methods.ppkt.options", {"temprature": 1}, "methods.ppkt.options: .*did you mean 'temperature'?"),
         ("methods.ppkt.recipe", {"epoch": 1}, "methods.ppkt.recipe: .*did you mean 'epochs'?"),
         ("methods.ppktt", {}, "methods.ppktt: there is no method 'ppktt'; did you mean 'ppkt'?"),
+        ("methods.x", {"weights": "a.pt", "plugin": "scratch"}, "methods.x: weights for scratch, which does not pre-"),
         ("plugin_dirs", ["no/such/folder"], "plugin_dirs: no/such/folder: no such folder"),
         (
             "tasks.segmentation.toy_nuscenes.finetune.recipe_without_pretraining",
@@ -193,3 +200,45 @@ def test_a_method_that_does_not_apply_is_not_run_and_says_why(toy: dict[str, Any
     assert plan.reasons == {"voxels_only": "Voxels only is defined for voxelnet, not for minkunet"}
     assert plan.labels["voxels_only"] == "Voxels only"
     assert {run.method for run in plan.runs()} == set(plan.rows) == set(toy["methods"])
+
+
+def test_published_weights_are_a_row_that_needs_no_plugin(toy: dict[str, Any]) -> None:
+    cylinders = {"kind": "cylindrical", "size_m": 0.1}
+    values = changed(toy, "methods.slidr_released", {"weights": "a.pt", "trained_voxels": cylinders})
+    finetune = "tasks.segmentation.toy_nuscenes.finetune"
+    values = changed(values, f"{finetune}.recipe_without_pretraining", {"lr": 0.123})
+    plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
+    runs = [run for run in plan.runs() if run.method == "slidr_released"]
+    assert {run.seed for run in runs} == set(plan.config.seeds)
+    assert {run.protocol for run in runs} == {"linear_probe", "finetune"}
+    assert {run.pretrain_dataset for run in runs} == {"published"}
+    assert all(plan.finetune_job(run).recipe.lr != 0.123 for run in runs)
+    job = plan.import_job("slidr_released", 1)
+    assert (job.method, job.dataset, job.seed) == ("slidr_released", "published", 1)
+    assert (job.backbone, job.voxels) == (plan.config.backbone, plan.config.voxels)
+    assert job.trained_voxels is not None
+    assert job.trained_voxels.kind == "cylindrical"
+
+
+def test_published_weights_keep_apart_from_our_own_training_in_print(toy: dict[str, Any]) -> None:
+    rows = {
+        "bare": {"weights": "a.pt"},
+        "ours": {"weights": "a.pt", "plugin": "ppkt"},
+        "named": {"weights": "a.pt", "label": "SLidR (released)", "pretrain_dataset": "nuscenes"},
+    }
+    plan = Plan.of(parse_config(changed(toy, "methods", {"ppkt": {}, **rows}), "my.yaml"), "my.yaml")
+    assert list(plan.labels.values()) == ["PPKT", "bare", "PPKT (published)", "SLidR (released)"]
+    assert plan.pretrain_dataset("named") == "nuscenes"
+
+
+def test_a_missing_weight_file_names_its_row(toy: dict[str, Any], tmp_path: Path) -> None:
+    here = tmp_path / "here.pt"
+    here.touch()
+    rows = {"one": {"weights": str(here)}, "two": {"weights": str(tmp_path / "gone.pt")}, "ppkt": {}}
+    plan = Plan.of(parse_config(changed(toy, "methods", rows), "my.yaml"), "my.yaml")
+    with pytest.raises(
+        WeightsError, match=r"(?s)gone\.pt: no such file \(config key methods\.two\.weights\).*way out:"
+    ):
+        plan.weight_files()
+    (tmp_path / "gone.pt").touch()
+    assert plan.weight_files() == {"one": here, "two": tmp_path / "gone.pt"}

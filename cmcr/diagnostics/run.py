@@ -38,7 +38,7 @@ Outcome = tuple[float, float, int] | str
 
 def diagnose(
     job: DiagnoseJob,
-    method_class: type[PretrainMethod],
+    method_class: type[PretrainMethod] | None,
     weights: Path,
     teacher_weights: Path | None,
     train_index: ScanIndex,
@@ -51,7 +51,7 @@ def diagnose(
 
     Args:
         job: what to do.
-        method_class: the plug-in's class; its own weights lie beside the backbone's if it pre-trains.
+        method_class: the plug-in's class, whose own weights lie beside the backbone's; None for a backbone alone.
         weights: backbone weights of the pre-training.
         teacher_weights: weights of a small teacher.
         train_index: the training split.
@@ -65,7 +65,7 @@ def diagnose(
     prepare(job.compute, job.seed)
     backbone, record = load_backbone(weights, job.backbone, job.voxels)
     _check(job, record, weights, train_index, validation_index)
-    method = load_method(weights.with_name(METHOD_FILE), method_class) if method_class.pretrains else None
+    method = load_method(weights.with_name(METHOD_FILE), method_class) if method_class else None
     encoder = make_image_encoder(job.teacher, teacher_weights)
     positions = {
         "fit": spread_positions(len(train_index), job.options.fit_scans),

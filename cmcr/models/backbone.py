@@ -17,6 +17,8 @@ from cmcr.options import Options
 INPUT_CHANNELS = 1
 #: Data set of a backbone that was not pre-trained.
 NO_DATASET = "none"
+#: Stands for the data set of published weights that do not say theirs.
+PUBLISHED_DATASET = "published"
 #: A linear probe uses the backbone's BatchNorm statistics as stored with its weights, or takes them anew on its scans.
 BatchNormStatistics = Literal["stored", "recalibrated"]
 
@@ -27,7 +29,7 @@ class BackboneRecord(Options):
     method: str
     """Id of the method that trained it."""
     dataset: str
-    """Data set of pre-training; ``none`` for a method that does not pre-train."""
+    """Data set of pre-training; ``none`` for a method that does not pre-train, ``published`` where it is not known."""
     seed: int
     """Seed of pre-training."""
     backbone: MinkUNetOptions
@@ -38,6 +40,8 @@ class BackboneRecord(Options):
     """Checksum of the index of its scans; empty for a method that does not pre-train."""
     config_hash: str
     """Hash of the options of pre-training."""
+    weights_checksum: str = ""
+    """SHA-256 of the published file that the weights were imported from; empty for those of our own pre-training."""
 
 
 def make_backbone(options: MinkUNetOptions) -> MinkUNet:

@@ -24,6 +24,7 @@ source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the
 try:
     plan = Plan.of(parse_config(config, source_of_config), source_of_config)
     published = [str(path) for path in published_files(plan.config.teacher)]
+    imported = {row: str(path) for row, path in plan.weight_files().items()}
 except CMCRError as error:
     raise WorkflowError(str(error))
 cfg = plan.config
@@ -44,6 +45,11 @@ wildcard_constraints:
     seed=r"\d+",
     split="train|validation",
     scene=r"scene-\d+",
+
+
+def any_of(names):
+    """Wildcard constraint that lets these names through; nothing where there are none."""
+    return "|".join(sorted(set(names))) or r"(?!)"
 
 
 def get_code(command, *others):

@@ -18,8 +18,10 @@ rule diagnose:
         gpu=1 if cfg.compute.device == "cuda" else 0,
     params:
         job=lambda wildcards: plan.diagnose_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
-        plugin=lambda wildcards: os.path.relpath(plan.plugins[wildcards.method]),
-        teacher=flags(teacher_weights=None if published else teacher_files),
+        options=lambda wildcards: flags(
+            plugin=os.path.relpath(plan.plugins[wildcards.method]) if wildcards.method in plan.trained_rows else None,
+            teacher_weights=None if published else teacher_files,
+        ),
         code=lambda wildcards: get_code(
             "diagnose",
             plan.plugins[wildcards.method],
@@ -28,7 +30,7 @@ rule diagnose:
     message:
         "Diagnose what {wildcards.method} learned, seed {wildcards.seed}"
     shell:
-        "python -m cmcr diagnose --job {params.job:q} --plugin {params.plugin:q} --weights {input.weights} {params.teacher}"
+        "python -m cmcr diagnose --job {params.job:q} --weights {input.weights} {params.options}"
         " --train-index {input.train_index} --validation-index {input.validation_index} --output {output} > {log} 2>&1"
 
 

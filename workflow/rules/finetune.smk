@@ -15,7 +15,7 @@ rule finetune:
     benchmark:
         f"{results}/benchmarks/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.tsv"
     wildcard_constraints:
-        pretrain_dataset="|".join([*cfg.datasets, NO_DATASET]),
+        pretrain_dataset=any_of(map(plan.pretrain_dataset, cfg.methods)),
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads

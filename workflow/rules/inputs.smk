@@ -90,13 +90,12 @@ def get_figures():
     names = [f"{task}_{dataset}_label_efficiency" for task, dataset in compared]
     names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
     drawn, measured = [], []
-    for row in plan.rows:
-        if plan.classes[row].pretrains:
-            of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
-            names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)
-            drawn += [f"features_{of_row}"]
-            drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
-            measured += [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds if any(shows)]
+    for row in plan.trained_rows:
+        of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
+        names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)
+        drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
+        measured += [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds if any(shows)]
+    drawn += [f"features_{cfg.pretrain.dataset}_{row}" for row in [*plan.trained_rows, *imported]]
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
         *expand(f"{results}/figures/{{name}}.png", name=drawn),

@@ -86,7 +86,7 @@ rule draw_held_out:
 
 rule draw_features:
     input:
-        weights=lambda wildcards: get_backbone(wildcards.dataset, wildcards.method, cfg.seeds[0]),
+        weights=lambda wildcards: get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, cfg.seeds[0]),
         index=lambda wildcards: get_index(wildcards.dataset, "train"),
     output:
         f"{results}/figures/features_{{dataset}}_{{method}}.png",

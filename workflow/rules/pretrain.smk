@@ -83,6 +83,8 @@ rule pretrain:
         f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
     benchmark:
         f"{results}/benchmarks/pretrain/{{dataset}}/{{method}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        method=any_of(row for row in cfg.methods if row not in imported),
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
@@ -103,3 +105,24 @@ rule pretrain:
     shell:
         "python -m cmcr pretrain --job {params.job:q} --plugin {params.plugin:q} {params.inputs}"
         " --folder {params.folder} --output {output} > {log} 2>&1"
+
+
+rule import_weights:
+    input:
+        lambda wildcards: imported[wildcards.method],
+    output:
+        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/backbone.safetensors",
+    log:
+        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
+    wildcard_constraints:
+        dataset=any_of(map(plan.pretrain_dataset, imported)),
+        method=any_of(imported),
+    conda:
+        "../../environment.yml"
+    params:
+        job=lambda wildcards: plan.import_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
+        code=get_code("import-weights"),
+    message:
+        "Import the published weights of {wildcards.method} for seed {wildcards.seed}"
+    shell:
+        "python -m cmcr import-weights {input:q} --job {params.job:q} --output {output} > {log} 2>&1"
