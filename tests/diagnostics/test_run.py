@@ -7,7 +7,6 @@ import torch
 from invented import TINY, VOXELS, invented_index
 
 from baselines.cmcr import CMCR
-from baselines.scratch import Scratch
 from cmcr.diagnostics.gather import Gathered
 from cmcr.diagnostics.job import DiagnoseJob, DiagnosticsOptions
 from cmcr.diagnostics.run import diagnose, measure
@@ -127,7 +126,7 @@ def look(
     weights: Path,
     output: Path,
     job: DiagnoseJob | None = None,
-    method: type[PretrainMethod] = CMCR,
+    method: type[PretrainMethod] | None = CMCR,
     validation_first: int = 5,
 ) -> Diagnosis:
     return diagnose(
@@ -177,7 +176,7 @@ def test_a_method_without_pretraining_has_a_backbone_and_no_heads(pretrained: Pa
         method="scratch", dataset=NO_DATASET, seed=0, backbone=TINY, voxels=VOXELS, data_checksum="", config_hash="c0"
     )
     save_backbone(pretrained, make_backbone(TINY), record)
-    made = look(pretrained, tmp_path / "a.json", diagnose_job(method="scratch", pretrain_dataset=NO_DATASET), Scratch)
+    made = look(pretrained, tmp_path / "a.json", diagnose_job(method="scratch", pretrain_dataset=NO_DATASET), None)
     assert {row.features for row in made.rows if row.value is not None} == {"backbone"}
 
 

@@ -162,7 +162,7 @@ def test_published_weights_are_imported_and_not_trained(workflow: Workflow) -> N
         assert f"Import the published weights of slidr_released for seed {seed}" in jobs
         assert f"segmentation on toy_nuscenes: slidr_released, finetune with 50 % of the labels, seed {seed}" in jobs
         assert f"Pre-train scratch, seed {seed}" in jobs
-    assert not any("Pre-train" in job and "scratch" not in job for job in jobs)
+    assert not any("Pre-train slidr_released" in job for job in jobs)
 
 
 @pytest.mark.slow
