@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from cmcr.data.occupancy_queries import draw_occupancy_queries
 from cmcr.losses.occupancy import OccupancyOptions, meet, occupancy_losses
 from cmcr.models.occupancy_head import OccupancyHead, OccupancyHeadOptions
-from cmcr.options import Options
+from cmcr.options import Options, Weight
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ALSOOptions(Options):

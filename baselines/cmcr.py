@@ -44,14 +44,13 @@ from cmcr.losses.orthogonality import orthogonality
 from cmcr.models.feature_replacement import replace_masked_features
 from cmcr.models.image_decoder import ImageDecoder, decoded_size
 from cmcr.models.occupancy_head import OccupancyHead
-from cmcr.options import Options
+from cmcr.options import Options, Weight
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
 from cmcr.pretrain.views import Matched, Rebuilt, Shows, Survey
 
 ACCURACY_EVERY = 8  # The logged occupancy accuracy is that of every eighth query: enough for a curve.
 
 Part = TypeVar("Part", bound=nn.Module)
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class CMCRWeights(Options):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.scan import Scan
-from cmcr.errors import DataError
+from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_text
 
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
@@ -168,6 +168,19 @@ class ScanIndex:
             raise DataError(f"the index of {self.dataset} asks for reader {self.reader!r}; known: {', '.join(READERS)}")
         reader = import_module(f"cmcr.data.{self.reader}")
         return reader.read_scan(self.records[position], self.root, self.dataset, with_labels=with_labels)
+
+    def check_apart(self, held_out: ScanIndex) -> None:
+        """Refuse a split to be measured on that shares scans with this one, which is learned from.
+
+        Raises:
+            ConfigError: a scan is in both.
+        """
+        shared = {scan.token for scan in self.records} & {scan.token for scan in held_out.records}
+        if shared:
+            raise ConfigError(
+                f"{self.dataset}: {len(shared)} scans, {min(shared)} among them, are in both the split to learn from, "
+                f"{self.split}, and the one to measure on, {held_out.split}"
+            )
 
     def save(self, path: Path | str) -> None:
         """Write the index: a header, then one record a line, all JSON. Equal indices give equal bytes."""

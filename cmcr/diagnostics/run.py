@@ -17,12 +17,12 @@ from cmcr.data.index import ScanIndex
 from cmcr.data.scan import IGNORE
 from cmcr.diagnostics.gather import BACKBONE, SHARED, Gathered, gather, spread_positions
 from cmcr.diagnostics.job import DiagnoseJob
-from cmcr.errors import ConfigError, DataError
+from cmcr.errors import DataError
 from cmcr.evaluation.linear_probe import probe_class, probe_value
 from cmcr.evaluation.representation import effective_rank, linear_cka, shuffled_channels
 from cmcr.evaluation.shared_information import CriticOptions, fit_critic, information_bound
 from cmcr.files import sha256_of_json
-from cmcr.models.backbone import BackboneRecord, load_backbone
+from cmcr.models.backbone import load_backbone
 from cmcr.models.image_encoder import make_image_encoder
 from cmcr.pretrain.learned import METHOD_FILE, load_method
 from cmcr.pretrain.method import PretrainMethod
@@ -64,7 +64,8 @@ def diagnose(
     started, code = time.monotonic(), git_state()
     prepare(job.compute, job.seed)
     backbone, record = load_backbone(weights, job.backbone, job.voxels)
-    _check(job, record, weights, train_index, validation_index)
+    record.check(weights, method=job.method, dataset=job.pretrain_dataset, seed=job.seed)
+    train_index.check_apart(validation_index)
     method = load_method(weights.with_name(METHOD_FILE), method_class) if method_class else None
     encoder = make_image_encoder(job.teacher, teacher_weights)
     positions = {
@@ -86,12 +87,7 @@ def diagnose(
         for part, index in (("fit", train_index), ("held out", validation_index))
     )
     for index, gathered in ((train_index, fit), (validation_index, held_out)):
-        if len(gathered.seen) < job.options.critic.candidates:
-            raise DataError(
-                f"{index.dataset}, split {index.split}: too few points that a camera sees\n"
-                f"  expected: {job.options.critic.candidates} (diagnostics.critic.candidates)\n"
-                f"  found:    {len(gathered.seen)}\n  way out:  more scans, more points of each, or fewer candidates"
-            )
+        _check_seen(index, gathered, job.options.critic.candidates)
     diagnosis = Diagnosis(
         **{name: getattr(job, name) for name in ("dataset", "pretrain_dataset", "method", "seed", "toy")},
         fit_split=train_index.split,
@@ -113,22 +109,13 @@ def diagnose(
     return diagnosis
 
 
-def _check(
-    job: DiagnoseJob, record: BackboneRecord, weights: Path, train_index: ScanIndex, validation_index: ScanIndex
-) -> None:
-    """Refuse weights of another row, and scans that are both fitted to and measured on."""
-    for name, expected, found in (
-        ("method", job.method, record.method),
-        ("data set of pre-training", job.pretrain_dataset, record.dataset),
-        ("seed", job.seed, record.seed),
-    ):
-        if expected != found:
-            raise ConfigError(f"{weights}: weights of another {name}\n  expected: {expected}\n  found:    {found}")
-    shared = {scan.token for scan in train_index.records} & {scan.token for scan in validation_index.records}
-    if shared:
-        raise ConfigError(
-            f"{job.dataset}: {len(shared)} scans, {min(shared)} among them, are in both the split to fit to, "
-            f"{train_index.split}, and the one to measure on, {validation_index.split}"
+def _check_seen(index: ScanIndex, gathered: Gathered, candidates: int) -> None:
+    """Refuse fewer points with a pixel than the bound on shared information chooses among."""
+    if len(gathered.seen) < candidates:
+        raise DataError(
+            f"{index.dataset}, split {index.split}: too few points that a camera sees\n"
+            f"  expected: {candidates} (diagnostics.critic.candidates)\n"
+            f"  found:    {len(gathered.seen)}\n  way out:  more scans, more points of each, or fewer candidates"
         )
 
 

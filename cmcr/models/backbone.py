@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
 from cmcr.data.voxels import VoxelGrid
-from cmcr.errors import WeightsError
+from cmcr.errors import ConfigError, WeightsError
 from cmcr.models.minkunet import MinkUNet, MinkUNetOptions
 from cmcr.options import Options
 
@@ -42,6 +42,22 @@ class BackboneRecord(Options):
     """Hash of the options of pre-training."""
     weights_checksum: str = ""
     """SHA-256 of the published file that the weights were imported from; empty for those of our own pre-training."""
+
+    def check(self, path: Path, **expected: str | int) -> None:
+        """Refuse weights of another row of the tables.
+
+        Args:
+            path: the file that says this of itself.
+            expected: what some of ``method``, ``dataset`` and ``seed`` have to be.
+
+        Raises:
+            ConfigError: one of them is something else.
+        """
+        for name, value in expected.items():
+            found = getattr(self, name)
+            if found != value:
+                what = "data set of pre-training" if name == "dataset" else name
+                raise ConfigError(f"{path}: weights of another {what}\n  expected: {value}\n  found:    {found}")
 
 
 def make_backbone(options: MinkUNetOptions) -> MinkUNet:

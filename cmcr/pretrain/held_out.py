@@ -75,9 +75,7 @@ class Pretrained:
         """
         prepare(job.compute, job.seed)
         backbone, record = load_backbone(weights, job.backbone, job.voxels)
-        for name, expected, found in (("method", job.method, record.method), ("seed", job.seed, record.seed)):
-            if expected != found:
-                raise ConfigError(f"{weights}: weights of another {name}\n  expected: {expected}\n  found:    {found}")
+        record.check(weights, method=job.method, seed=job.seed)
         if index.checksum == record.data_checksum:
             raise ConfigError(
                 f"{weights}: trained on the very scans it is to be shown, {index.dataset}, split {index.split}\n"

@@ -124,13 +124,7 @@ def _check(
     """Refuse what would end up as a wrong number: weights of another row, a share without a scan, scans without labels,
     a validation split that was trained on.
     """
-    for name, expected, found in (
-        ("method", job.method, record.method),
-        ("data set of pre-training", job.pretrain_dataset, record.dataset),
-        ("seed", job.seed, record.seed),
-    ):
-        if expected != found:
-            raise ConfigError(f"{weights}: weights of another {name}\n  expected: {expected}\n  found:    {found}")
+    record.check(weights, method=job.method, dataset=job.pretrain_dataset, seed=job.seed)
     if not labelled:
         raise ConfigError(f"{job.label_percent:g} % of the labels of {job.dataset}: not a single labelled scan")
     for index in (train_index, validation_index):
@@ -140,12 +134,7 @@ def _check(
                 f"  expected: {index.version}/lidarseg.json and its files, which are a download of their own\n"
                 "  way out:  add them, and the index is made again"
             )
-    shared = {scan.token for scan in train_index.records} & {scan.token for scan in validation_index.records}
-    if shared:
-        raise ConfigError(
-            f"{job.dataset}: {len(shared)} scans, {min(shared)} among them, are in both the split to train on, "
-            f"{train_index.split}, and the one to score, {validation_index.split}"
-        )
+    train_index.check_apart(validation_index)
 
 
 def _train_variant(
