@@ -25,6 +25,7 @@ COMMANDS = {
     "diagnose": "measure what the features of a pre-trained network hold",
     "collect": "gather scores files into one table",
     "tables": "write the comparison tables",
+    "ablation-table": "write the table of what varies one method",
     "diagnostics-table": "write the table of what pre-trained networks hold",
     "figure": "draw a figure of the comparison",
     "draw-features": "draw paired points and learned features on the images of a scan",

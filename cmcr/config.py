@@ -34,7 +34,7 @@ from cmcr.errors import ConfigError
 from cmcr.models.backbone import NO_DATASET
 from cmcr.models.image_encoder import TeacherOptions
 from cmcr.models.minkunet import MinkUNetOptions
-from cmcr.options import Options
+from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
 from cmcr.recipe import Recipe
 
@@ -113,6 +113,9 @@ class MethodOptions(Options):
     """Fields of the pre-training recipe that this method replaces."""
     augmentation: dict[str, Any] = Field(default={})
     """Fields of ``pretrain.augmentation`` that this method replaces."""
+    ablation_of: Id | None = None
+    """Id of the row that this one varies. It starts from that row's plug-in, options, recipe and augmentation, so that
+    it says only what differs, and stands in ``tables/ablation.*`` instead of the tables of the tasks."""
 
     weights: Path | None = None
     """Published weights (``.pt`` of SLidR, OLIVINE, CMCR and their like) to import instead of pre-training."""
@@ -129,9 +132,34 @@ class MethodOptions(Options):
                     raise ValueError(f"{name} describes published weights, and this row has none (key weights)")
         elif self.options or self.recipe:
             raise ValueError("published weights are not trained here; take options and recipe out of this row")
+        if self.ablation_of is not None and self.weights is not None:
+            raise ValueError("an ablation is trained here; take weights out of this row")
         if self.pretrain_dataset == NO_DATASET:
             raise ValueError(f"pretrain_dataset: {NO_DATASET} is for rows without pre-training; take another name")
         return self
+
+
+def _complete_ablations(methods: dict[str, MethodOptions]) -> dict[str, MethodOptions]:
+    """Let each ablation start from the row that it varies."""
+    found = dict(methods)
+    for row, options in methods.items():
+        if options.ablation_of is None:
+            continue
+        base = methods.get(options.ablation_of)
+        if base is None or base.ablation_of is not None or base.weights is not None:
+            rows = [name for name, other in methods.items() if other.ablation_of is None and other.weights is None]
+            raise ValueError(
+                f"{row}.ablation_of: expected a row that is trained here and no ablation itself "
+                f"({', '.join(rows)}), found {options.ablation_of!r}"
+            )
+        update: dict[str, Any] = {
+            "plugin": options.plugin or base.plugin or options.ablation_of,
+            "label": options.label or row,
+        }
+        for group in ("options", "recipe", "augmentation"):
+            update[group] = overlaid(getattr(base, group), getattr(options, group))
+        found[row] = options.model_copy(update=update)
+    return found
 
 
 class PretrainOptions(Options):
@@ -229,7 +257,7 @@ class Config(Options):
     """Seeds; every method is pre-trained and fine-tuned with each."""
     datasets: Annotated[dict[Id, DatasetOptions], Field(min_length=1)]
     """Data sets by the id they have in tables."""
-    methods: Annotated[dict[Id, MethodOptions], Field(min_length=1)]
+    methods: Annotated[dict[Id, MethodOptions], Field(min_length=1), AfterValidator(_complete_ablations)]
     """Methods by the id they have in scores and folders, in the order of the tables."""
     plugin_dirs: tuple[Path, ...] = ()
     """Further folders with methods, one file each."""

@@ -108,6 +108,20 @@ class Plan:
         return [row for row in self.config.methods if row not in self.reasons]
 
     @property
+    def compared(self) -> dict[str, str]:
+        """Labels of the rows that the tables and figures of the tasks compare: all but the ablations."""
+        return {row: label for row, label in self.labels.items() if self.config.methods[row].ablation_of is None}
+
+    @property
+    def ablations(self) -> dict[str, list[str]]:
+        """By each row with ablations, these and the row itself, in the order of the config, if they are run."""
+        bases = {row: self.config.methods[row].ablation_of or row for row in self.rows}
+        ladders: dict[str, list[str]] = {}
+        for row, base in bases.items():
+            ladders.setdefault(base, []).append(row)
+        return {base: rows for base, rows in ladders.items() if rows != [base]}
+
+    @property
     def trained_rows(self) -> list[str]:
         """Those of `rows` that this run pre-trains itself."""
         return [row for row in self.rows if self.classes[row].pretrains and self.config.methods[row].weights is None]

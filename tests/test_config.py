@@ -80,6 +80,9 @@ def test_every_config_file_is_a_plan(path: Path) -> None:
         ("methods.slidr", {"weights": "a.pt", "pretrain_dataset": "none"}, "none is for rows without pre-training"),
         ("methods.slidr", {"weights": "a.pt", "trained_voxel": {}}, "did you mean 'trained_voxels'?"),
         ("run_name", "../up", "run_name"),
+        ("methods.less", {"ablation_of": "cmrc"}, "less.ablation_of: expected a row .*ppkt.*, found 'cmrc'"),
+        ("methods.less", {"ablation_of": "less"}, "less.ablation_of: expected a row .*, found 'less'"),
+        ("methods.less", {"ablation_of": "ppkt", "weights": "a.pt"}, "an ablation is trained here"),
         ("methods", {}, "methods"),
     ],
 )
@@ -242,3 +245,20 @@ def test_a_missing_weight_file_names_its_row(toy: dict[str, Any], tmp_path: Path
         plan.weight_files()
     (tmp_path / "gone.pt").touch()
     assert plan.weight_files() == {"one": here, "two": tmp_path / "gone.pt"}
+
+
+def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]) -> None:
+    whole = {"options": {"num_pairs": 64, "masks": {"ratio": 0.25}}, "recipe": {"epochs": 2}}
+    less = {"ablation_of": "cmcr", "options": {"codebook": None, "masks": {"probability": 0}}, "recipe": {"lr": 0.5}}
+    config = parse_config(changed(toy, "methods", {"less": less, "ppkt": {}, "cmcr": whole}), "test")
+    plan = Plan.of(config, "test")
+    assert plan.classes["less"].id == "cmcr"
+    job = plan.pretrain_job("less", 0)
+    assert (job.options["num_pairs"], job.options["codebook"]) == (64, None)
+    assert (job.options["masks"]["ratio"], job.options["masks"]["probability"]) == (0.25, 0)
+    assert (job.recipe.epochs, job.recipe.lr) == (2, 0.5)
+    assert plan.pretrain_job("cmcr", 0).options["masks"]["probability"] == 0.5
+    assert plan.compared == {"ppkt": "PPKT", "cmcr": "CMCR"}
+    assert plan.labels["less"] == "less"
+    assert plan.ablations == {"cmcr": ["less", "cmcr"]}
+    assert parse_config(config.model_dump(mode="json"), "again") == config

@@ -80,7 +80,7 @@ def task_table(
         for method, label in methods.items()
     ]
     cells = [cell for row in rows for cell in row.cells]
-    numbers = f"{_label(metric)} in percent ({'higher' if higher else 'lower'} is better)"
+    numbers = f"{metric_label(metric)} in percent ({'higher' if higher else 'lower'} is better)"
     caption = " ".join(
         [
             f"{_subject(summary)}: {numbers}, {_over_seeds(cells, with_spread=True)}.",
@@ -119,7 +119,7 @@ def per_class_tables(
 def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, means: Sequence[str]) -> Table:
     asked = [(mean, "all") for mean in means] + [(metric, name) for name in summary.classes(dataset.id, metric)]
     columns = [
-        Column(m if c == "all" else f"{m}/{c}", _label(m) if c == "all" else class_label(c), "", summary.direction(m))
+        Column(m if c == "all" else f"{m}/{c}", metric_label(m) if c == "all" else class_label(c), "", summary.direction(m))
         for m, c in asked
     ]
     rows = []
@@ -137,7 +137,7 @@ def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, mea
             rows.append(Row(keys, block, label, cells))
     over = _over_seeds([cell for row in rows for cell in row.cells], with_spread=False)
     caption = (
-        f"{_subject(summary)}: {_label(metric)} of each class in percent, {over}. "
+        f"{_subject(summary)}: {metric_label(metric)} of each class in percent, {over}. "
         f"Best of each column and setting in bold. {_describe(dataset)}"
     )
     return Table(f"{summary.task}_per_class_{dataset.id}", caption, columns, rows, with_spread=False)
@@ -148,7 +148,8 @@ def class_label(class_name: str) -> str:
     return class_name.replace("_", " ")
 
 
-def _label(metric: str) -> str:
+def metric_label(metric: str) -> str:
+    """A metric's name for print."""
     return METRIC_LABELS.get(metric, metric)
 
 

@@ -76,11 +76,19 @@ def get_diagnose_backbone(wildcards):
 
 
 def get_diagnoses():
-    return [get_diagnosis(method, seed) for method in plan.rows for seed in cfg.seeds]
+    return [get_diagnosis(method, seed) for method in plan.rows if method in plan.compared for seed in cfg.seeds]
+
+
+def get_all_held_out(row):
+    """What every seed of a row measures on held-out scans; nothing where its method has nothing to show."""
+    if row not in plan.trained_rows or not any(plan.shows(row)):
+        return []
+    return [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds]
 
 
 def get_tables():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
+    names += ["ablation"] if plan.ablations else []
     names += ["diagnostics"] if cfg.diagnostics else []
     return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
 
@@ -94,7 +102,7 @@ def get_figures():
         of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
         names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)
         drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
-        measured += [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds if any(shows)]
+        measured += get_all_held_out(row)
     drawn += [f"features_{cfg.pretrain.dataset}_{row}" for row in [*plan.trained_rows, *imported]]
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),

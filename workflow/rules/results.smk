@@ -32,7 +32,7 @@ rule write_tables:
     conda:
         "../../environment.yml"
     params:
-        labels=json.dumps(plan.labels),
+        labels=json.dumps(plan.compared),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         folder=subpath(output[0], parent=True),
         code=get_code("tables"),
@@ -40,6 +40,28 @@ rule write_tables:
         "Write the tables of {wildcards.task}"
     shell:
         "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} {params.reasons} --folder {params.folder} > {log} 2>&1"
+
+
+rule write_ablation:
+    input:
+        scores=f"{results}/scores.tsv",
+        held_out=[path for ladder in plan.ablations.values() for row in ladder for path in get_all_held_out(row)],
+    output:
+        multiext(f"{results}/tables/ablation", ".csv", ".md", ".tex"),
+    log:
+        f"{results}/logs/tables/ablation.log",
+    conda:
+        "../../environment.yml"
+    params:
+        rows=json.dumps(plan.ablations),
+        labels=json.dumps(plan.labels),
+        folder=subpath(output[0], parent=True),
+        code=get_code("ablation-table"),
+    message:
+        "Write the table of ablations"
+    shell:
+        "python -m cmcr ablation-table --scores {input.scores} --rows {params.rows:q} --labels {params.labels:q}"
+        " --folder {params.folder} {input.held_out} > {log} 2>&1"
 
 
 rule draw_figure:
@@ -54,7 +76,7 @@ rule draw_figure:
     conda:
         "../../environment.yml"
     params:
-        labels=json.dumps(plan.labels),
+        labels=json.dumps(plan.compared),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         folder=subpath(output[0], parent=True),
         code=get_code("figure"),
