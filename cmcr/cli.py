@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +43,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. An error that the user can mend is printed without a traceback."""
+    # Before numpy is imported: with more threads its matrix products round otherwise, and bytes would depend on the
+    # machine. (Snakemake gives its jobs the same; torch's threads are an option of the config.)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="cmcr", description="Image-to-LiDAR pre-training, compared.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,17 @@ def test_what_the_user_can_mend_is_one_message_without_a_trace(
     error = capsys.readouterr().err
     assert error.startswith(f"cmcr subset: {tmp_path / 'no.jsonl'}")
     assert "Traceback" not in error
+
+
+def test_products_of_matrices_do_not_depend_on_the_number_of_cores() -> None:
+    code = (
+        "from cmcr.cli import main; main(['methods']); import numpy; from threadpoolctl import threadpool_info\n"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['internal_api'] == 'openblas'])"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    found = done.stdout.splitlines()[-1]
+    assert set(found.strip("[]").split(", ")) == {"1"}
 
 
 def test_show_says_how_to_make_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from cmcr.data.toy.nuscenes_format import (
 )
 from cmcr.data.toy.nuscenes_writer import NuScenesWriter
 from cmcr.data.toy.recording import duration_s, record
+from cmcr.data.toy.rig import NUSCENES
 from cmcr.data.toy.scene import make_world, scene_generator
 from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_json
@@ -72,7 +73,9 @@ def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path
     world = make_world(options.seed, scene_name, duration_s(options.keyframes))
     writer = NuScenesWriter(root, options.seed, scene_name, start_us, world)
     rng = scene_generator(options.seed, scene_name, "sensors")
-    for number, keyframe in enumerate(record(world, options.keyframes, options.image_size, options.azimuth_steps, rng)):
+    for number, keyframe in enumerate(
+        record(world, NUSCENES, options.keyframes, options.image_size, options.azimuth_steps, rng)
+    ):
         writer.add(number, keyframe)
     write_json(part, writer.finish())
 

@@ -1,4 +1,4 @@
-"""A spinning LiDAR in the toy city: 32 beams that turn clockwise, from the left to the left, in a twentieth second."""
+"""A spinning LiDAR in the toy city: beams that turn clockwise in a twentieth second, from minus x to minus x."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 from cmcr.data.toy.geometry import f32
 from cmcr.data.toy.materials import PROPERTIES, Material
 from cmcr.data.toy.raycast import Hits, Moment, RayCaster
-from cmcr.data.toy.rig import ego_from_lidar, world_from_ego
+from cmcr.data.toy.rig import Rig, world_from_ego
 
-#: Elevations of the rings in degrees, from the lowest up (those of nuScenes' LiDAR).
-ELEVATIONS_DEG = np.linspace(-30.67, 10.67, 32)
 SWEEP_S = 0.05
-MAX_RANGE_M = 70.0
 NOISE_M = 0.015
 _DROPOUT = 0.02
 
@@ -43,14 +40,14 @@ class Sweep:
     moment: Moment
 
 
-def scan(caster: RayCaster, end_s: float, azimuth_steps: int, rng: np.random.Generator) -> Sweep:
-    """Turn once; the sweep ends, looking to the left again, at ``end_s``.
+def scan(caster: RayCaster, rig: Rig, end_s: float, azimuth_steps: int, rng: np.random.Generator) -> Sweep:
+    """Turn once; the sweep ends, where it began, at ``end_s``.
 
     The vehicle moves on between the columns. Each moving body is met where it is when the beam passes its middle.
     """
-    poses = [world_from_ego(caster.world, time) @ ego_from_lidar() for time in (end_s - SWEEP_S, end_s)]
+    poses = [world_from_ego(caster.world, time) @ rig.ego_from_lidar() for time in (end_s - SWEEP_S, end_s)]
     part: NDArray[np.float64] = (np.arange(azimuth_steps) + 0.5) / azimuth_steps
-    azimuth, elevation = np.pi * (1 - 2 * part), np.radians(ELEVATIONS_DEG)
+    azimuth, elevation = np.pi * (1 - 2 * part), np.radians(rig.lidar.elevations_deg)
     level = np.cos(elevation)
     beams = np.stack(
         [
@@ -68,7 +65,7 @@ def scan(caster: RayCaster, end_s: float, azimuth_steps: int, rng: np.random.Gen
     times = _passing_times(caster, poses[1], end_s)
     moment = caster.at(times, poses[1][:3, 3])
     hits = moment.cast(f32(origins), f32(directions))
-    kept, intensity = _echoes(caster, hits, rng)
+    kept, intensity = _echoes(caster, hits, rig.lidar.max_range_m, rng)
     distance = hits.distance[kept] + np.clip(rng.normal(scale=NOISE_M, size=len(kept)), -3 * NOISE_M, 3 * NOISE_M)
     in_world = origins[kept] + directions[kept] * distance[:, None]
     in_lidar = (in_world - poses[1][:3, 3]) @ poses[1][:3, :3]
@@ -84,15 +81,17 @@ def _passing_times(caster: RayCaster, world_from_lidar: NDArray[np.float64], end
     return end_s - SWEEP_S * (1 - part)
 
 
-def _echoes(caster: RayCaster, hits: Hits, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _echoes(
+    caster: RayCaster, hits: Hits, max_range_m: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return which rays come back, and their intensities: weak echoes of far, dark or slanting surfaces get lost."""
-    kept = np.flatnonzero((hits.distance > 1.0) & (hits.distance < MAX_RANGE_M))
+    kept = np.flatnonzero((hits.distance > 1.0) & (hits.distance < max_range_m))
     face = hits.face[kept]
     material = caster.mesh.material[face]
     light = caster.mesh.colours[face].mean((1, 2))
     reflected = _REFLECTIVITY[material] * (0.5 + light) * hits.cosine[kept]
     lost = 1 - (1 - _DROPOUT) * (1 - _TRANSPARENCY[material])
-    lost = 1 - (1 - lost) * (1 - np.exp(-_SIGNAL * reflected * (MAX_RANGE_M / hits.distance[kept]) ** 2))
+    lost = 1 - (1 - lost) * (1 - np.exp(-_SIGNAL * reflected * (max_range_m / hits.distance[kept]) ** 2))
     intensity = 255 * _REFLECTIVITY[material] * (0.5 + light) * (0.25 + 0.75 * hits.cosine[kept])
     intensity *= rng.lognormal(sigma=0.2, size=len(kept))
     back = rng.random(len(kept)) >= lost

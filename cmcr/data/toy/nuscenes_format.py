@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from cmcr.data.nuscenes_names import CATEGORIES
-from cmcr.data.toy.rig import CAMERAS
+from cmcr.data.toy.rig import NUSCENES
 
 VERSION = "v1.0-mini"
 
@@ -57,7 +57,7 @@ def shared_tables() -> dict[str, list[Record]]:
         "visibility": [{"token": key, "level": level, "description": ""} for key, level, _ in _VISIBILITY],
         "sensor": [
             {"token": token("sensor", name), "channel": name, "modality": "lidar" if name == "LIDAR_TOP" else "camera"}
-            for name in ("LIDAR_TOP", *CAMERAS)
+            for name in ("LIDAR_TOP", *NUSCENES.cameras)
         ],
     }
 

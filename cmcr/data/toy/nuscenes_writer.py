@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pyquaternion import Quaternion
 
-from cmcr.data.toy import rig
 from cmcr.data.toy.ground import KERB_M, WALK_M
 from cmcr.data.toy.nuscenes_format import DESCRIPTION, TABLES, VERSION, Record, attribute_of, token, visibility_token
 from cmcr.data.toy.recording import Keyframe, Picture
+from cmcr.data.toy.rig import NUSCENES
 from cmcr.data.toy.world import CATEGORY_NUMBER, World
 from cmcr.files import atomic_path
 
@@ -107,10 +107,10 @@ class NuScenesWriter:
         )
         with atomic_path(self._root / map_file) as path:
             _draw_map(self._world).save(path)
-        self._calibrate("LIDAR_TOP", rig.ego_from_lidar(), [])
+        self._calibrate("LIDAR_TOP", NUSCENES.ego_from_lidar(), [])
         size = self._image_size
-        for name, camera in rig.CAMERAS.items():
-            self._calibrate(name, rig.ego_from_camera(name), camera.intrinsics(size).tolist())
+        for name, camera in NUSCENES.cameras.items():
+            self._calibrate(name, NUSCENES.ego_from_camera(name), camera.intrinsics(size).tolist())
         return self.tables
 
     def _write_sweep(self, sample: Record, keyframe: Keyframe) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.toy import rig
 from cmcr.data.toy.camera import photograph
 from cmcr.data.toy.geometry import f32, turn
 from cmcr.data.toy.lidar import Sweep, scan
 from cmcr.data.toy.raycast import Moment, RayCaster
+from cmcr.data.toy.rig import Rig, world_from_ego
 from cmcr.data.toy.world import Pose, World
 
 KEYFRAME_S = 0.5
@@ -62,12 +62,13 @@ def duration_s(keyframes: int) -> float:
 
 
 def record(
-    world: World, keyframes: int, image_size: tuple[int, int], azimuth_steps: int, rng: np.random.Generator
+    world: World, rig: Rig, keyframes: int, image_size: tuple[int, int], azimuth_steps: int, rng: np.random.Generator
 ) -> Iterator[Keyframe]:
     """Drive through ``world``.
 
     Args:
         world: with B bodies.
+        rig: the vehicle's sensors.
         keyframes: how many.
         image_size: height and width of all images in pixels.
         azimuth_steps: columns of a sweep.
@@ -76,24 +77,24 @@ def record(
     caster = RayCaster(world)
     for number in range(keyframes):
         time = _FIRST_S + number * KEYFRAME_S
-        sweep = scan(caster, time, azimuth_steps, rng)
+        sweep = scan(caster, rig, time, azimuth_steps, rng)
         pictures = {}
-        for name, camera in rig.CAMERAS.items():
+        for name, camera in rig.cameras.items():
             fired = time - camera.before_s
-            pose = rig.world_from_ego(world, fired)
+            pose = world_from_ego(world, fired)
             view = pose @ rig.ego_from_camera(name)
             intrinsics = camera.intrinsics(image_size)
             wide = image_size[1] / (2 * intrinsics[0, 0])
             moment = caster.at(fired, view[:3, 3], (view[:3, 2], wide))
             pixels = photograph(moment, intrinsics, image_size, view, rng)
             pictures[name] = Picture(fired, pose, pixels)
-        pose = rig.world_from_ego(world, time)
-        yield Keyframe(time, pose, sweep, pictures, _look_around(caster, sweep, pose))
+        pose = world_from_ego(world, time)
+        yield Keyframe(time, pose, sweep, pictures, _look_around(caster, sweep, pose @ rig.ego_from_lidar()))
 
 
-def _look_around(caster: RayCaster, sweep: Sweep, world_from_ego: NDArray[np.float64]) -> list[Sighting]:
+def _look_around(caster: RayCaster, sweep: Sweep, world_from_lidar: NDArray[np.float64]) -> list[Sighting]:
     """Find the things within range, where they were when the beam passed them, and how much of each is in view."""
-    eye = (world_from_ego @ rig.ego_from_lidar())[:3, 3]
+    eye = world_from_lidar[:3, 3]
     times = dict(zip(caster.movers, sweep.mover_times.tolist(), strict=True))
     counts = np.bincount(sweep.body, minlength=len(caster.world.bodies))
     near = {}

@@ -1,12 +1,12 @@
-"""The recording vehicle: where its sensors sit, when they fire, and its pose at any time.
+"""The recording vehicles: where their sensors sit, when they fire, and a vehicle's pose at any time.
 
-Numbers are those of a real nuScenes vehicle (nuScenes v1.0-mini, calibration and time stamps of scene-0061), rounded.
-Frames: ego x forward, y left, z up, origin on the ground below the rear axle; LiDAR x right, y forward, z up; cameras
-x right, y down, z forward. A pose ``a_from_b`` is 4x4 and takes points of frame b to frame a.
+Frames: ego x forward, y left, z up, origin on the ground below the rear axle; cameras x right, y down, z forward; the
+LiDAR's is the data set's own. A pose ``a_from_b`` is 4x4 and takes points of frame b to frame a.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi, radians, sin
 
@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from cmcr.data.toy.world import World
 
 Matrix = NDArray[np.float64]
-
-#: Pixels of the images that the intrinsics below belong to, height and width.
-_FULL_SIZE = (900, 1600)
 
 
 @dataclass(frozen=True)
@@ -39,17 +36,18 @@ class Mounting:
 
 @dataclass(frozen=True)
 class CameraMounting(Mounting):
-    """A camera: focal length and principal point in pixels of 900 x 1600 images, and the time it fires before
-    the sweep's end.
+    """A camera: focal length and principal point in pixels of images of ``full_size`` (height, width), and the time it
+    fires before the sweep's end.
     """
 
     focal: float
     centre: tuple[float, float]
     before_s: float
+    full_size: tuple[int, int]
 
     def intrinsics(self, size: tuple[int, int]) -> Matrix:
         """(3, 3) camera frame to pixels of images of ``size`` (height, width); the first pixel is centred at (0, 0)."""
-        scale_y, scale_x = size[0] / _FULL_SIZE[0], size[1] / _FULL_SIZE[1]
+        scale_y, scale_x = size[0] / self.full_size[0], size[1] / self.full_size[1]
         return np.array(
             [
                 [self.focal * scale_x, 0.0, (self.centre[0] + 0.5) * scale_x - 0.5],
@@ -59,29 +57,68 @@ class CameraMounting(Mounting):
         )
 
 
-CAMERAS = {
-    "CAM_FRONT": CameraMounting((1.701, 0.016, 1.511), 0.33, -0.32, 1266.4, (816.3, 491.5), 0.0355),
-    "CAM_FRONT_RIGHT": CameraMounting((1.551, -0.493, 1.496), -56.40, -0.78, 1260.8, (808.0, 495.3), 0.0276),
-    "CAM_BACK_RIGHT": CameraMounting((1.015, -0.481, 1.562), -110.79, -0.93, 1259.5, (807.3, 501.2), 0.0201),
-    "CAM_BACK": CameraMounting((0.028, 0.003, 1.579), 179.86, 0.96, 809.2, (829.2, 481.8), 0.0104),
-    "CAM_BACK_LEFT": CameraMounting((1.036, 0.485, 1.591), 108.60, -0.92, 1256.7, (792.1, 492.8), 0.0005),
-    "CAM_FRONT_LEFT": CameraMounting((1.524, 0.495, 1.509), 55.16, 0.14, 1272.6, (826.6, 479.8), 0.0431),
-}
-LIDAR = Mounting((0.944, 0.0, 1.840), 0.12, -1.39)
+@dataclass(frozen=True)
+class LidarMounting(Mounting):
+    """A spinning LiDAR: the axes of its frame for a view straight ahead, as columns in the ego frame, and its beams."""
 
-#: Sensor axes as columns, for a view straight ahead in the ego frame.
+    axes: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    elevations_deg: tuple[float, ...]
+    """Of the rings, from the lowest up."""
+    max_range_m: float
+
+
+#: A camera's axes as columns, for a view straight ahead in the ego frame.
 CAMERA_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-LIDAR_AXES = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def ego_from_camera(name: str) -> Matrix:
-    """Pose of a camera on the vehicle."""
-    return CAMERAS[name].ego_from_sensor(CAMERA_AXES)
+@dataclass(frozen=True)
+class Rig:
+    """The sensors of one vehicle."""
+
+    lidar: LidarMounting
+    cameras: Mapping[str, CameraMounting]
+    """By the data set's own names, in its order."""
+
+    def ego_from_camera(self, name: str) -> Matrix:
+        """Pose of a camera on the vehicle."""
+        return self.cameras[name].ego_from_sensor(CAMERA_AXES)
+
+    def ego_from_lidar(self) -> Matrix:
+        """Pose of the LiDAR on the vehicle."""
+        return self.lidar.ego_from_sensor(np.array(self.lidar.axes))
 
 
-def ego_from_lidar() -> Matrix:
-    """Pose of the LiDAR on the vehicle."""
-    return LIDAR.ego_from_sensor(LIDAR_AXES)
+_NUSCENES_IMAGE = (900, 1600)
+
+#: A real nuScenes vehicle (v1.0-mini, calibration and time stamps of scene-0061), rounded; LiDAR x right, y forward.
+NUSCENES = Rig(
+    LidarMounting(
+        (0.944, 0.0, 1.840),
+        0.12,
+        -1.39,
+        axes=((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+        elevations_deg=tuple(np.linspace(-30.67, 10.67, 32).tolist()),
+        max_range_m=70.0,
+    ),
+    {
+        "CAM_FRONT": CameraMounting(
+            (1.701, 0.016, 1.511), 0.33, -0.32, 1266.4, (816.3, 491.5), 0.0355, _NUSCENES_IMAGE
+        ),
+        "CAM_FRONT_RIGHT": CameraMounting(
+            (1.551, -0.493, 1.496), -56.40, -0.78, 1260.8, (808.0, 495.3), 0.0276, _NUSCENES_IMAGE
+        ),
+        "CAM_BACK_RIGHT": CameraMounting(
+            (1.015, -0.481, 1.562), -110.79, -0.93, 1259.5, (807.3, 501.2), 0.0201, _NUSCENES_IMAGE
+        ),
+        "CAM_BACK": CameraMounting((0.028, 0.003, 1.579), 179.86, 0.96, 809.2, (829.2, 481.8), 0.0104, _NUSCENES_IMAGE),
+        "CAM_BACK_LEFT": CameraMounting(
+            (1.036, 0.485, 1.591), 108.60, -0.92, 1256.7, (792.1, 492.8), 0.0005, _NUSCENES_IMAGE
+        ),
+        "CAM_FRONT_LEFT": CameraMounting(
+            (1.524, 0.495, 1.509), 55.16, 0.14, 1272.6, (826.6, 479.8), 0.0431, _NUSCENES_IMAGE
+        ),
+    },
+)
 
 
 def world_from_ego(world: World, time_s: float) -> Matrix:

@@ -9,7 +9,7 @@ from cmcr.data.toy.camera import photograph, pixel_rays
 from cmcr.data.toy.geometry import box, paint
 from cmcr.data.toy.materials import Material
 from cmcr.data.toy.raycast import RayCaster
-from cmcr.data.toy.rig import CAMERA_AXES, CAMERAS
+from cmcr.data.toy.rig import CAMERA_AXES, NUSCENES
 from cmcr.data.toy.world import Body, Driving, Light, Path, World
 
 SIZE = (60, 80)
@@ -81,7 +81,7 @@ def test_noise_comes_from_the_generator_alone() -> None:
 
 
 def test_intrinsics_keep_the_field_of_view_at_any_size() -> None:
-    camera = CAMERAS["CAM_BACK"]
+    camera = NUSCENES.cameras["CAM_BACK"]
     full, small = camera.intrinsics((900, 1600)), camera.intrinsics((112, 200))
     assert full[0, 0] == pytest.approx(809.2)
     # The outer edges of the outermost pixels lie half a pixel beyond their centres.

@@ -7,10 +7,10 @@ import pytest
 
 from cmcr.data.nuscenes_names import CLASS_NAMES, CLASS_OF_CATEGORY
 from cmcr.data.toy.city import ToyCityOptions
-from cmcr.data.toy.lidar import ELEVATIONS_DEG, MAX_RANGE_M, NOISE_M, Sweep, scan
+from cmcr.data.toy.lidar import NOISE_M, Sweep, scan
 from cmcr.data.toy.raycast import RayCaster
 from cmcr.data.toy.recording import duration_s
-from cmcr.data.toy.rig import ego_from_lidar, world_from_ego
+from cmcr.data.toy.rig import NUSCENES, world_from_ego
 from cmcr.data.toy.scene import make_world
 
 END_S = 0.6
@@ -24,14 +24,14 @@ def caster() -> RayCaster:
 
 @pytest.fixture(scope="module")
 def sweep(caster: RayCaster) -> Sweep:
-    return scan(caster, END_S, STEPS, np.random.default_rng(0))
+    return scan(caster, NUSCENES, END_S, STEPS, np.random.default_rng(0))
 
 
 def test_numbers_are_in_their_ranges(sweep: Sweep) -> None:
     points = sweep.points
     assert points.dtype == np.float32
     assert 0.7 * 32 * STEPS < len(points) < 32 * STEPS
-    assert np.linalg.norm(points[:, :3], axis=1).max() < MAX_RANGE_M + 1
+    assert np.linalg.norm(points[:, :3], axis=1).max() < NUSCENES.lidar.max_range_m + 1
     assert points[:, 3].min() >= 0
     assert points[:, 3].max() <= 255
     np.testing.assert_array_equal(points[:, 3], np.rint(points[:, 3]))
@@ -42,7 +42,7 @@ def test_rings_keep_their_elevation(sweep: Sweep) -> None:
     """The vehicle's own motion within the sweep (0.5 m at most) moves near points by a few degrees only."""
     x, y, z = sweep.points[:, :3].T
     elevation = np.degrees(np.arctan2(z, np.hypot(x, y)))
-    expected = ELEVATIONS_DEG[sweep.points[:, 4].astype(int)]
+    expected = np.array(NUSCENES.lidar.elevations_deg)[sweep.points[:, 4].astype(int)]
     assert np.median(np.abs(elevation - expected)) < 0.3
     assert np.abs(elevation - expected).max() < 6.0
 
@@ -58,7 +58,7 @@ def test_the_beam_turns_clockwise_from_the_left(sweep: Sweep) -> None:
 
 def test_the_road_is_flat_in_the_world(caster: RayCaster, sweep: Sweep) -> None:
     """Fails if columns were placed by the pose of another time: the vehicle nods while it drives."""
-    world_from_lidar = world_from_ego(caster.world, END_S) @ ego_from_lidar()
+    world_from_lidar = world_from_ego(caster.world, END_S) @ NUSCENES.ego_from_lidar()
     in_world = sweep.points[:, :3] @ world_from_lidar[:3, :3].T + world_from_lidar[:3, 3]
     road = CLASS_OF_CATEGORY[caster.category[sweep.body]] == CLASS_NAMES.index("driveable_surface")
     assert road.mean() > 0.15
@@ -66,7 +66,7 @@ def test_the_road_is_flat_in_the_world(caster: RayCaster, sweep: Sweep) -> None:
 
 
 def test_points_lie_on_the_body_that_labels_them(caster: RayCaster, sweep: Sweep) -> None:
-    world_from_lidar = world_from_ego(caster.world, END_S) @ ego_from_lidar()
+    world_from_lidar = world_from_ego(caster.world, END_S) @ NUSCENES.ego_from_lidar()
     in_world = sweep.points[:, :3] @ world_from_lidar[:3, :3].T + world_from_lidar[:3, 3]
     times = dict(zip(caster.movers, sweep.mover_times, strict=True))
     for number in np.unique(sweep.body):
@@ -80,7 +80,7 @@ def test_points_lie_on_the_body_that_labels_them(caster: RayCaster, sweep: Sweep
 
 
 def test_movers_are_met_when_the_beam_passes_them(caster: RayCaster, sweep: Sweep) -> None:
-    inverse = np.linalg.inv(world_from_ego(caster.world, END_S) @ ego_from_lidar())
+    inverse = np.linalg.inv(world_from_ego(caster.world, END_S) @ NUSCENES.ego_from_lidar())
     for number, time in zip(caster.movers, sweep.mover_times, strict=True):
         x, y, _, _ = inverse @ [*caster.world.bodies[number].at(END_S)[:3], 1.0]
         assert END_S - 0.05 <= time <= END_S
@@ -91,8 +91,8 @@ def test_movers_are_met_when_the_beam_passes_them(caster: RayCaster, sweep: Swee
 
 
 def test_noise_comes_from_the_generator_alone(caster: RayCaster, sweep: Sweep) -> None:
-    again = scan(caster, END_S, STEPS, np.random.default_rng(0))
-    other = scan(caster, END_S, STEPS, np.random.default_rng(1))
+    again = scan(caster, NUSCENES, END_S, STEPS, np.random.default_rng(0))
+    other = scan(caster, NUSCENES, END_S, STEPS, np.random.default_rng(1))
     np.testing.assert_array_equal(again.points, sweep.points)
     assert not np.array_equal(other.points[:100], sweep.points[:100])
 
@@ -105,7 +105,7 @@ def test_every_class_is_common_enough_to_be_learned() -> None:
     for scene in options.scene_names:
         caster = RayCaster(make_world(options.seed, scene, duration_s(options.keyframes)))
         for number in range(options.keyframes):
-            sweep = scan(caster, 0.1 + 0.5 * number, options.azimuth_steps, np.random.default_rng(number))
+            sweep = scan(caster, NUSCENES, 0.1 + 0.5 * number, options.azimuth_steps, np.random.default_rng(number))
             classes = CLASS_OF_CATEGORY[caster.category[sweep.body]]
             counts.append(np.bincount(classes, minlength=len(CLASS_NAMES)))
     table = np.array(counts)

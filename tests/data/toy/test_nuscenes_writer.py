@@ -13,11 +13,11 @@ from nuscenes.utils.geometry_utils import points_in_box
 from PIL import Image
 from pyquaternion import Quaternion
 
-from cmcr.data.toy import rig
 from cmcr.data.toy.camera import pixel_rays
 from cmcr.data.toy.nuscenes_format import token
 from cmcr.data.toy.raycast import RayCaster
 from cmcr.data.toy.recording import duration_s
+from cmcr.data.toy.rig import NUSCENES, world_from_ego
 from cmcr.data.toy.scene import make_world
 from cmcr.data.toy.world import FIRST_STUFF, World
 
@@ -52,11 +52,11 @@ def test_chains_are_complete(nusc: NuScenes) -> None:
         while key:
             sample = nusc.get("sample", key)
             times.append(sample["timestamp"])
-            assert set(sample["data"]) == {"LIDAR_TOP", *rig.CAMERAS}
+            assert set(sample["data"]) == {"LIDAR_TOP", *NUSCENES.cameras}
             key = sample["next"]
         assert sample["token"] == scene["last_sample_token"]
         assert np.diff(times).tolist() == [500_000] * (KEYFRAMES - 1)
-        for channel in ("LIDAR_TOP", *rig.CAMERAS):
+        for channel in ("LIDAR_TOP", *NUSCENES.cameras):
             first = nusc.get("sample_data", nusc.get("sample", scene["first_sample_token"])["data"][channel])
             assert first["prev"] == ""
             assert nusc.get("sample_data", nusc.get("sample_data", first["next"])["next"])["next"] == ""
@@ -176,14 +176,14 @@ def test_projected_points_fall_on_the_pixels_of_their_object(nusc: NuScenes, wor
         scene = nusc.get("scene", sample["scene_token"])
         caster = RayCaster(worlds[scene["name"]])
         names = np.array([body.category for body in caster.world.bodies])
-        for channel, camera in rig.CAMERAS.items():
+        for channel, camera in NUSCENES.cameras.items():
             record = nusc.get("sample_data", sample["data"][channel])
             time = (record["timestamp"] - _start(nusc, scene)) / 1e6 + 0.1
             size = (record["height"], record["width"])
             lidar = sample["data"]["LIDAR_TOP"]
             pixels, paint, _ = nusc.explorer.map_pointcloud_to_image(lidar, record["token"], show_lidarseg=True)
             _, depth, _ = nusc.explorer.map_pointcloud_to_image(lidar, record["token"])
-            view = rig.world_from_ego(caster.world, time) @ rig.ego_from_camera(channel)
+            view = world_from_ego(caster.world, time) @ NUSCENES.ego_from_camera(channel)
             np.testing.assert_allclose(view, _world_from_camera(nusc, record), atol=1e-6)
             hits = caster.at(time, view[:3, 3]).cast(*pixel_rays(camera.intrinsics(size), size, view))
             place = np.rint(pixels[1]).astype(int) * size[1] + np.rint(pixels[0]).astype(int)
