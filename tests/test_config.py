@@ -247,6 +247,14 @@ def test_a_missing_weight_file_names_its_row(toy: dict[str, Any], tmp_path: Path
     assert plan.weight_files() == {"one": here, "two": tmp_path / "gone.pt"}
 
 
+def test_the_full_toy_run_agrees_with_the_default_in_all_that_both_have(toy: dict[str, Any]) -> None:
+    full = read(next(path for path in CONFIGS if path.name == "toy_full.yaml"))
+    assert set(toy["seeds"]) < set(full["seeds"])
+    assert {row: full["methods"].get(row) for row in toy["methods"]} == toy["methods"]
+    for key in (set(toy) | set(full)) - {"run_name", "seeds", "methods"}:
+        assert toy[key] == full[key], key
+
+
 def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]) -> None:
     whole = {"options": {"num_pairs": 64, "masks": {"ratio": 0.25}}, "recipe": {"epochs": 2}}
     less = {"ablation_of": "cmcr", "options": {"codebook": None, "masks": {"probability": 0}}, "recipe": {"lr": 0.5}}
