@@ -13,7 +13,7 @@ is a row of option sets, each of which adds to the one above it until all is on,
     + KL and orthogonality           {}
 
 As the released code:  masks: {lose_pairs: true}  replace_masked: false  weights: {orthogonality_pixels: 0, kl: 0}
-occupancy: {max_neighbours: 32, queries: {min_range_m: 0}, head: {relu_before_output: false}}
+occupancy: {max_neighbours: 32, queries: {min_range_m: 0}, head: {relu_before_output: false}}  across_processes: false
 
 Shapes: I images, N matched points and pixels, V voxels, C channels; 3 stands for points, 2 for pixels.
 """
@@ -41,6 +41,7 @@ from cmcr.losses.info_nce import info_nce
 from cmcr.losses.kl_bottleneck import GaussianBottleneck
 from cmcr.losses.occupancy import Meetings, OccupancyOptions, estimate_occupancy, meet, occupancy_losses
 from cmcr.losses.orthogonality import orthogonality
+from cmcr.losses.processes import gathered_over_processes
 from cmcr.models.feature_replacement import replace_masked_features
 from cmcr.models.image_decoder import ImageDecoder, decoded_size
 from cmcr.models.occupancy_head import OccupancyHead
@@ -103,6 +104,9 @@ class CMCROptions(Options):
     """Where and whom occupancy and intensity are asked."""
     weights: CMCRWeights = CMCRWeights()
     """Weights of the terms."""
+    across_processes: bool = True
+    """Whether contrast, matching and orthogonality are those of the pairs and voxels of all processes, so that a run on
+    several devices minimises what one device with their batch would (released: no, each device its own)."""
 
     @model_validator(mode="after")
     def _can_work(self) -> CMCROptions:
@@ -151,13 +155,13 @@ class CMCR(PretrainMethod):
         pairs, points_NC, pixels_NC = self.draw_pairs(step, masks_IHW, shared3_VC, shared2_ICHW)
         step.log["distinct_points"] = torch.tensor(float(len(pairs.point.unique())))
         if weights.info_nce:
-            found["info_nce"] = info_nce(points_NC, pixels_NC, options.temperature)
+            found["info_nce"] = info_nce(self.of_all(points_NC), self.of_all(pixels_NC), options.temperature)
 
         quantised3_VC = self.quantise(shared3_VC)
         if self.pixel_specific is not None:
             specific2_ICHW = self.pixel_specific(image_ICHW)
             if weights.orthogonality_pixels:
-                found["orthogonality_pixels"] = orthogonality(_unit_rows(shared2_ICHW), _unit_rows(specific2_ICHW))
+                found["orthogonality_pixels"] = self.apart(_unit_rows(shared2_ICHW), _unit_rows(specific2_ICHW))
             if self.decoder is not None:
                 quantised2_ICHW = self.replace(step, masks_IHW, shared2_ICHW, quantised3_VC)
                 rebuilt = self.decode(self.decoder, step, masks_IHW, specific2_ICHW, quantised2_ICHW)
@@ -165,7 +169,7 @@ class CMCR(PretrainMethod):
         if self.point_specific is not None:
             specific3_VC = self.point_specific(step.voxel_VC)
             if weights.orthogonality_points:
-                found["orthogonality_points"] = orthogonality(shared3_VC, F.normalize(specific3_VC, dim=1))
+                found["orthogonality_points"] = self.apart(shared3_VC, F.normalize(specific3_VC, dim=1))
             if self.bottleneck is not None:
                 specific3_VC, found["kl"] = self.bottleneck(specific3_VC, step.generator)
             if self.occupancy_head is not None:
@@ -183,6 +187,14 @@ class CMCR(PretrainMethod):
         """Return the shared features, whose length is made one after upsampling, and the specific features G2D."""
         heads = {"shared": self.pixel_shared(image_ICHW)}
         return heads if self.pixel_specific is None else heads | {"specific": self.pixel_specific(image_ICHW)}
+
+    def of_all(self, rows_NC: Tensor) -> Tensor:
+        """Return the rows of all processes, or this process's own if the options say so."""
+        return gathered_over_processes(rows_NC) if self.options.across_processes else rows_NC
+
+    def apart(self, shared_NC: Tensor, specific_NC: Tensor) -> Tensor:
+        """Hold the shared features apart from the specific ones of the same points or pixels."""
+        return orthogonality(self.of_all(shared_NC), self.of_all(specific_NC))
 
     def look(self, step: Step, options: ImageMaskOptions | None = None) -> tuple[Tensor, Tensor]:
         """Return the (I, H, W) mask of what is blacked out, and the encoder's (I, C, h, w) features of the rest."""
@@ -262,7 +274,8 @@ class CMCR(PretrainMethod):
             "commitment_pixels": commitment(pixels_NC, code2_NC, code3_NC, cost),
         }
         if self.options.weights.matching:
-            losses["matching"] = code_matching(codebook.distances(points_NC), codebook.distances(pixels_NC))
+            points_NK, pixels_NK = (codebook.distances(self.of_all(rows_NC)) for rows_NC in (points_NC, pixels_NC))
+            losses["matching"] = code_matching(points_NK, pixels_NK)
         if self.training:
             try:
                 use = codebook.update(points_NC, pixels_NC)

@@ -1,96 +1,33 @@
-"""CMCR as a whole: every option set learns, masks and geometry do what the figure says, and a run resumes exactly."""
+"""CMCR as a whole: every option set learns, and masks and geometry do what the figure says."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cmcr_cases import NO_ESTIMATION, NO_ORTHOGONALITY, SMALL, STEPS, bank_of, make, step_of
 from invented import (
-    IMAGE_CHANNELS,
     IMAGE_SIZE,
-    TINY,
     VOXELS,
     Flat,
     images_of_one_scan,
     invented_index,
-    pretrain_job,
 )
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from torch import Tensor
 
 import baselines.cmcr as cmcr_module
 from baselines.cmcr import CMCR, CMCROptions, CMCRWeights
 from baselines.ppkt import PPKT, PPKTOptions
-from cmcr.checkpoints import read_tensors
 from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
 from cmcr.data.image_masks import pair_is_masked
 from cmcr.data.images import ImageOptions
-from cmcr.data.scan import Camera
 from cmcr.errors import CMCRError, ConfigError
-from cmcr.losses.codebook import CodebookUse
-from cmcr.models.backbone import make_backbone
-from cmcr.models.minkunet import MinkUNet
-from cmcr.pretrain.learned import load_method
-from cmcr.pretrain.method import Channels, Step
-from cmcr.pretrain.run import PretrainModule, pretrain
 from cmcr.pretrain.views import Rebuilt, Shows
-from cmcr.recipe import Recipe
-
-NO_ORTHOGONALITY = {"orthogonality_points": 0, "orthogonality_pixels": 0, "kl": 0}
-NO_ESTIMATION = {"occupancy": 0, "intensity": 0}
-CODEBOOK_TERMS = {"commitment_points", "commitment_pixels", "matching"}
-
-#: The option sets of the method's docstring, and the terms that each minimises.
-STEPS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "contrastive": (
-        {
-            "masks": {"probability": 0},
-            "codebook": None,
-            "replace_masked": False,
-            "weights": {"reconstruction": 0} | NO_ESTIMATION | NO_ORTHOGONALITY,
-        },
-        {"info_nce"},
-    ),
-    "masked images": (
-        {"codebook": None, "replace_masked": False, "weights": NO_ESTIMATION | NO_ORTHOGONALITY},
-        {"info_nce", "reconstruction"},
-    ),
-    "occupancy": (
-        {"codebook": None, "replace_masked": False, "weights": NO_ORTHOGONALITY},
-        {"info_nce", "reconstruction", "occupancy", "intensity"},
-    ),
-    "codebook": (
-        {"replace_masked": False, "weights": NO_ORTHOGONALITY},
-        {"info_nce", "reconstruction", "occupancy", "intensity"} | CODEBOOK_TERMS,
-    ),
-    "geometry": (
-        {"weights": NO_ORTHOGONALITY},
-        {"info_nce", "reconstruction", "occupancy", "intensity"} | CODEBOOK_TERMS,
-    ),
-    "all": (
-        {},
-        {"info_nce", "reconstruction", "occupancy", "intensity"} | CODEBOOK_TERMS | set(NO_ORTHOGONALITY),
-    ),
-    "released": (
-        {
-            "masks": {"lose_pairs": True},
-            "replace_masked": False,
-            "occupancy": {"max_neighbours": 32, "queries": {"min_range_m": 0}, "head": {"relu_before_output": False}},
-            "weights": {"orthogonality_pixels": 0, "kl": 0},
-        },
-        {"info_nce", "reconstruction", "occupancy", "intensity", "orthogonality_points"} | CODEBOOK_TERMS,
-    ),
-}
-#: Sizes that make a test quick; the terms stay as they are.
-SMALL: dict[str, Any] = {"channels": 16, "num_pairs": 128}
 
 
 class Recorder:
@@ -107,11 +44,6 @@ class Recorder:
         return self.returned[-1]
 
 
-def bank_of(images: NDArray[np.uint8], scans: int) -> NDArray[np.float16]:
-    features = Flat()(torch.tensor(images).permute(0, 3, 1, 2) / 255).half().numpy()
-    return np.broadcast_to(features, (scans, *features.shape))
-
-
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     """Two scans, their images and the features of these."""
@@ -126,16 +58,6 @@ def batch() -> Batch:
     )
     pixels = torch.tensor(images).permute(0, 3, 1, 2) / 255
     return dataclasses.replace(collate([dataset[0], dataset[1]]), images=pixels.repeat(2, 1, 1, 1))
-
-
-def make(options: dict[str, Any], seed: int = 0) -> tuple[MinkUNet, CMCR]:
-    torch.manual_seed(seed)
-    backbone = make_backbone(TINY)
-    return backbone, CMCR(CMCROptions(**(SMALL | options)), Channels(backbone.out_channels, IMAGE_CHANNELS))
-
-
-def step_of(backbone: MinkUNet, batch: Batch, seed: int = 0) -> Step:
-    return Step(batch, backbone(batch.voxels()), Flat(), torch.Generator().manual_seed(seed))
 
 
 # --- every option set ---
@@ -404,92 +326,3 @@ def test_sizes_that_do_not_fit_the_images_are_refused(options: dict[str, Any], m
     backbone, method = make(options)
     with pytest.raises(ConfigError, match=message):
         method.losses(step_of(backbone, batch))
-
-
-# --- a whole run ---
-
-
-class Killed(BaseException):
-    """Nothing catches it on its way out, much like a signal."""
-
-
-@pytest.fixture
-def read_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the invented cameras images; return the list of those that were read."""
-    images, read = images_of_one_scan(), list[str]()
-
-    def read_image(camera: Camera) -> NDArray[np.uint8]:
-        read.append(camera.name)
-        return images[int(camera.name == "back")]
-
-    monkeypatch.setattr("cmcr.data.images.read_image", read_image)
-    monkeypatch.setattr("cmcr.training_callbacks.CHECKPOINTS", 3)
-    return read
-
-
-def run(folder: Path, **options: Any) -> dict[str, bytes]:
-    """Pre-train on two scans for three epochs of one step; return the files it leaves."""
-    job = pretrain_job(
-        method="cmcr", options=SMALL | {"codebook": {"decay": 0.5}} | options, recipe=Recipe(epochs=3, batch_size=2)
-    )
-    pretrain(
-        job,
-        CMCR,
-        index=invented_index(2),
-        encoder=Flat(),
-        feature_bank=bank_of(images_of_one_scan(), 2),
-        folder=folder,
-        output=folder / "backbone.safetensors",
-    )
-    names = ("backbone.safetensors", "method.safetensors", "metrics.csv")
-    return {name: (folder / name).read_bytes() for name in names}
-
-
-def test_a_killed_run_resumes_exactly_with_its_codebook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_images: list[str]
-) -> None:
-    undisturbed = run(tmp_path / "undisturbed")
-    real = PretrainModule.losses
-
-    def losses(self: PretrainModule, batch: Batch) -> dict[str, Tensor]:
-        if self.global_step == 2:
-            monkeypatch.setattr(PretrainModule, "losses", real)
-            raise Killed
-        return real(self, batch)
-
-    monkeypatch.setattr(PretrainModule, "losses", losses)
-    with pytest.raises(Killed):
-        run(tmp_path / "killed")
-    assert not list((tmp_path / "killed").glob("*.safetensors"))
-    (checkpoint,) = (tmp_path / "killed").glob("resume/*.ckpt")
-    state = torch.load(checkpoint, weights_only=True)["state_dict"]
-    assert {f"method.codebook.{name}" for name in ("codes", "counts", "sums", "idle")} <= set(state)
-    assert run(tmp_path / "killed") == undisturbed
-    learned = read_tensors(tmp_path / "killed" / "method.safetensors")
-    assert not torch.equal(learned["codebook.codes"], state["method.codebook.codes"])
-    assert set(read_images) == {"front", "back"}
-
-
-@pytest.mark.usefixtures("read_images")
-def test_a_run_leaves_its_own_weights_and_logs_what_it_measures(tmp_path: Path) -> None:
-    run(tmp_path)
-    method = load_method(tmp_path / "method.safetensors", CMCR)
-    assert isinstance(method, CMCR)
-    assert method.options.channels == 16
-    assert not method.training
-    with (tmp_path / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    measured = {"distinct_points", "error_inside_masks", "occupancy_accuracy"} | {
-        f"codebook_{name}" for name in CodebookUse._fields
-    }
-    assert set(rows[0]) == {"step", "epoch", "lr", "loss"} | STEPS["all"][1] | measured
-    for row in rows:
-        terms = sum(float(row[term]) for term in STEPS["all"][1])
-        assert float(row["loss"]) == pytest.approx(terms, rel=1e-4)
-        assert 1 <= float(row["codebook_perplexity_points"]) <= 400
-        assert 0 <= float(row["occupancy_accuracy"]) <= 1
-
-
-def test_contrast_alone_opens_no_image(tmp_path: Path, read_images: list[str]) -> None:
-    run(tmp_path, **STEPS["contrastive"][0])
-    assert not read_images

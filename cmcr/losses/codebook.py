@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from cmcr.losses.processes import summed_over_processes
 from cmcr.options import Options
 
 DEAD_AFTER = 100
@@ -183,12 +183,9 @@ class Codebook(nn.Module):
         counts_3K = torch.stack([codes.bincount(minlength=self.options.codes) for codes in picked]).to(self.codes.dtype)
         halfway_NC = (points_NC.to(self.codes.dtype) + pixels_NC.to(self.codes.dtype)) / 2
         sums_2KC = torch.stack([torch.zeros_like(self.sums).index_add(0, codes, halfway_NC) for codes in picked[:2]])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            together = torch.cat([counts_3K.flatten(), sums_2KC.flatten()])
-            torch.distributed.all_reduce(together)
-            counts_3K = together[: counts_3K.numel()].view_as(counts_3K)
-            sums_2KC = together[counts_3K.numel() :].view_as(sums_2KC)
-        return counts_3K, sums_2KC
+        together = summed_over_processes(torch.cat([counts_3K.flatten(), sums_2KC.flatten()]))
+        counts, sums = together.split([counts_3K.numel(), sums_2KC.numel()])
+        return counts.view_as(counts_3K), sums.view_as(sums_2KC)
 
     def _average(self, counts_K: Tensor, sums_KC: Tensor) -> None:
         """One half of an update: decay, add, smooth."""
