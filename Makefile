@@ -44,10 +44,13 @@ format: .venv/ready ## bring all code into its form
 	ruff format .
 	snakefmt Snakefile workflow
 
+bench: .venv/ready ## time the parts beside what they replace
+	python -m bench
+
 docs: .venv/ready ## print the config reference from the code
 	cmcr config-docs
 
 clean: ## remove what the toy and smoke runs have made, and the caches of all tools
 	rm -rf results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup tables smoke test test-fast lint format docs clean
+.PHONY: help setup tables smoke test test-fast lint format bench docs clean

@@ -1,0 +1,88 @@
+"""``python -m bench``"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import losses
+from bench.measure import Case, Times, race
+from cmcr.errors import CMCRError, ConfigError
+from cmcr.files import write_json
+from cmcr.results.provenance import collect_provenance, git_state
+
+CASES: dict[str, Case] = {**losses.CASES}
+
+
+def main() -> int:
+    """Measure, or compare two measurements; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Time each part beside what it replaces.")
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"what to measure, all by default: {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each rival (5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch (2)")
+    parser.add_argument("--output", type=Path, default=Path("bench/results.json"), help="where the times go")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two such files instead")
+    arguments = parser.parse_args()
+    try:
+        if arguments.compare:
+            print(compared(*map(_read, arguments.compare)))
+        else:
+            unknown = [name for name in arguments.cases if name not in CASES]
+            if unknown or arguments.rounds < 1 or arguments.threads < 1:
+                parser.error(f"no case {unknown[0]!r}" if unknown else "rounds and threads are at least 1")
+            measure(arguments.cases or list(CASES), arguments.rounds, arguments.threads, arguments.output)
+    except CMCRError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(names: list[str], rounds: int, threads: int, output: Path) -> None:
+    """Race the rivals of each case, print their times, and write them with machine and versions to ``output``."""
+    started, code = time.monotonic(), git_state()
+    torch.set_num_threads(threads)
+    found: dict[str, Any] = {}
+    for name in names:
+        times = race(CASES[name].rivals(), rounds)
+        found[name] = {"title": CASES[name].title, "rivals": {rival: t.to_json() for rival, t in times.items()}}
+        print(_line(CASES[name].title, times), flush=True)
+    provenance = collect_provenance("bench", "none", code, started, threads).model_dump(mode="json")
+    write_json(output, {"provenance": provenance, "cases": found})
+
+
+def compared(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Say, as Markdown, how the times of cases that both have changed."""
+    lines = ["| case | rival | old (s) | new (s) | new / old |", "| --- | --- | ---: | ---: | ---: |"]
+    for name, case in new["cases"].items():
+        for rival, times in case["rivals"].items():
+            before = old["cases"].get(name, {}).get("rivals", {}).get(rival)
+            if before is not None:
+                first, second = before["median_s"], times["median_s"]
+                lines.append(f"| {case['title']} | {rival} | {first:.4f} | {second:.4f} | {second / first:.2f} |")
+    return "\n".join(lines)
+
+
+def _line(title: str, times: dict[str, Times]) -> str:
+    ours, *others = times
+    parts = [f"{name} {t.median:.4f} s ({min(t.seconds):.4f} to {max(t.seconds):.4f})" for name, t in times.items()]
+    ratios = [f"{times[other].median / times[ours].median:.1f} times faster than {other}" for other in others]
+    return f"{title}: {', '.join(parts)}; {ours} is {' and '.join(ratios)}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content["cases"], dict):
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise ConfigError(f"{path}: expected what `python -m bench` writes\n  way out:  measure again")
+
+
+sys.exit(main())

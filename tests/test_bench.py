@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import losses
+from bench.measure import race
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_rivals_are_called_in_turns_after_a_warm_up() -> None:
+    called: list[str] = []
+    times = race({name: lambda name=name: called.append(name) for name in "ab"}, rounds=3)
+    assert "".join(called) == "ab" + 3 * "ab"
+    assert [len(found.seconds) for found in times.values()] == [3, 3]
+
+
+@pytest.mark.slow
+def test_rivals_of_the_losses_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PAIRS": 50, "CODES": 7, "IMAGES": 2, "MATCHED": 500}.items():
+        monkeypatch.setattr(losses, name, value)
+    for name, case in losses.CASES.items():  # which compares values
+        results = {rival: work() for rival, work in case.rivals().items()}
+        first, *others = results.values()
+        for other in others:
+            for one, two in zip(first, other, strict=True):  # type: ignore[call-overload]
+                torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_two_measurements_are_compared_and_anything_else_is_refused(tmp_path: Path) -> None:
+    for name, seconds in (("old", 2.0), ("new", 1.0)):
+        content = {"cases": {"a": {"title": "A", "rivals": {"ours": {"median_s": seconds}}}}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    done = bench("--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"))
+    assert "| A | ours | 2.0000 | 1.0000 | 0.50 |" in done.stdout
+    (tmp_path / "new.json").write_text("[]")
+    refused = bench("--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"bench: {tmp_path / 'new.json'}: expected")
+
+
+def test_an_unknown_case_is_named() -> None:
+    done = bench("code_matchin")
+    assert done.returncode == 2
+    assert "no case 'code_matchin'" in done.stderr
