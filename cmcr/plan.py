@@ -19,7 +19,7 @@ from cmcr.models.backbone import NO_DATASET, PUBLISHED_DATASET
 from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod, Setting
-from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file
+from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file, reason_against
 from cmcr.pretrain.published import PUBLISHED_FILE, ImportJob
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
@@ -76,8 +76,12 @@ class Plan:
         labels = {row: _label(row, options, classes[row]) for row, options in config.methods.items()}
         dataset = config.pretrain.dataset
         setting = Setting(config.backbone.id, dataset, config.datasets[dataset].has_cameras)
-        asked = {row: method.why_not(setting) for row, method in classes.items()}
-        plan = cls(config, plugins, classes, labels, {row: reason for row, reason in asked.items() if reason})
+        reasons = {}
+        for row, method in classes.items():
+            with _naming(f"{source}: methods.{row}"):
+                if reason := reason_against(method, setting):
+                    reasons[row] = reason
+        plan = cls(config, plugins, classes, labels, reasons)
         plan._check(source)
         return plan
 

@@ -79,7 +79,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, writer: str):
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=writer == "torch")
-    with pytest.raises(WeightsError, match=f"{re.escape(str(path))}: refused: it holds something else than tensors"):
+    with pytest.raises(WeightsError, match=f"{re.escape(str(path))}: refused: it is no PyTorch file of tensors alone"):
         read_tensors(path)
     assert not traps.exists()
 

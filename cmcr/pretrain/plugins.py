@@ -15,7 +15,7 @@ from types import ModuleType
 
 from cmcr.errors import PluginError
 from cmcr.options import Options
-from cmcr.pretrain.method import PretrainMethod, Source
+from cmcr.pretrain.method import PretrainMethod, Setting, Source
 
 #: Where the methods of this repository are.
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
@@ -78,13 +78,8 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
         raise
     except SyntaxError as error:
         raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # a plug-in is foreign code: whatever it raises must name the file, not end in a trace
-        # The plug-in's own last line: what failed may lie deep in a library that it called.
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-        raise PluginError(f"{path}:{lines[-1] if lines else 1}: the plug-in fails: {error!r}") from error
+    except (Exception, SystemExit) as error:
+        raise _failed(path, error) from error
     classes = [
         value
         for value in vars(module).values()
@@ -105,6 +100,25 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
             where = f"{path}:{inspect.getsourcelines(named[0])[1]}: {named[0].__name__}.{attribute}"
             raise PluginError(f"{where}\n  expected: {kind.__name__}\n  found:    {found!r}")
     return named[0]
+
+
+def reason_against(method: type[PretrainMethod], setting: Setting) -> str | None:
+    """Ask a method why it does not apply to a run; None if it does.
+
+    Raises:
+        PluginError: the method fails to answer.
+    """
+    try:
+        return method.why_not(setting)
+    except Exception as error:
+        raise _failed(Path(inspect.getfile(method)), error) from error
+
+
+def _failed(path: Path, error: BaseException) -> PluginError:
+    """Foreign code: whatever it raises must name the file, not end in a trace."""
+    # The plug-in's own last line: what failed may lie deep in a library that it called.
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return PluginError(f"{path}:{lines[-1] if lines else 1}: the plug-in fails: {error!r}")
 
 
 def _import(path: Path) -> ModuleType:

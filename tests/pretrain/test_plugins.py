@@ -9,7 +9,7 @@ import pytest
 
 from cmcr.errors import PluginError
 from cmcr.pretrain.method import Channels, PretrainMethod, Setting
-from cmcr.pretrain.plugins import BASELINES, find_plugins, load_plugin, load_plugin_file
+from cmcr.pretrain.plugins import BASELINES, find_plugins, load_plugin, load_plugin_file, reason_against
 
 GOOD = """
 from cmcr.pretrain.method import PretrainMethod, Source
@@ -154,3 +154,12 @@ def test_a_mistyped_id_gets_the_nearest_one():
 def test_a_missing_folder_is_named(tmp_path: Path):
     with pytest.raises(PluginError, match=r"none: no such folder \(config key plugin_dirs\)"):
         find_plugins([tmp_path / "none"])
+
+
+def test_a_method_that_fails_to_say_why_not_is_named_with_its_line(tmp_path: Path) -> None:
+    text = (
+        GOOD.format(id="mine") + "\n    @classmethod\n    def why_not(cls, setting):\n        return setting.weather\n"
+    )
+    path = write(tmp_path, "mine", text)
+    with pytest.raises(PluginError, match=f"{re.escape(str(path))}:9: the plug-in fails: AttributeError.*weather"):
+        reason_against(load_plugin_file(path), Setting("minkunet", "town", has_cameras=True))
