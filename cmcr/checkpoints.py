@@ -58,7 +58,7 @@ def read_content(path: Path | str) -> Any:
     except pickle.UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         raise WeightsError(
-            f"{path}: refused: it is no PyTorch file of tensors alone, and reading anything else could run code from it\n"
+            f"{path}: refused: it is no PyTorch file of tensors alone, and reading more could run code from it\n"
             f"  found:    {reason.splitlines()[0]}\n"
             "  way out:  save plain tensors (a state_dict) with the code that made it"
         ) from error
