@@ -18,7 +18,7 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_text
 
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
-READERS = ("nuscenes",)
+READERS = ("nuscenes", "waymo")
 
 _FORMAT = "cmcr scan index"
 _FORMAT_VERSION = 1
@@ -55,6 +55,7 @@ class CameraRecord:
         size: (height, width) in pixels.
         intrinsics: (3, 3) camera frame to pixels, as `to_text`.
         world_from_camera: (3, 4) poses from the camera frame at the image's time to the world, in order of application.
+        distortion: (1, 5) of the lens, as `to_text`; None for a pinhole.
     """
 
     name: str
@@ -63,6 +64,7 @@ class CameraRecord:
     size: tuple[int, int]
     intrinsics: str
     world_from_camera: tuple[str, ...]
+    distortion: str | None = None
 
     def __post_init__(self) -> None:
         check_relative(self.image)
@@ -102,7 +104,8 @@ class ScanRecord:
 
     def to_json(self) -> str:
         """Return the record as one line of JSON; equal records give equal lines."""
-        fields = vars(self) | {"cameras": [vars(camera) for camera in self.cameras]}
+        cameras = [{name: v for name, v in vars(camera).items() if v is not None} for camera in self.cameras]
+        fields = vars(self) | {"cameras": cameras}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod

@@ -87,7 +87,32 @@ def _visible(
     """Return point, row and column of what ``camera`` sees of points in its own frame."""
     height, width = camera.size
     before = np.flatnonzero(xyz_3P[2] > min_depth_m)
-    u, v, w = camera.intrinsics @ xyz_3P[:, before]
+    rays_3P: NDArray[np.floating] = xyz_3P
+    if camera.distortion is not None:
+        before, rays_3P = _through_lens(before, xyz_3P, camera.distortion)
+    u, v, w = camera.intrinsics @ rays_3P[:, before]
     u, v = u / w, v / w
     inside = (u > 0) & (u < width - 1) & (v > 0) & (v < height - 1)
     return before[inside], np.round(v[inside]).astype(np.int64), np.round(u[inside]).astype(np.int64)
+
+
+#: A lens moves no point by a larger share of its distance from the centre. Where its polynomial says so, the point is
+#: far outside the image, where it was never fitted (chosen here).
+_FARTHEST_SHIFT = 0.2
+
+
+def _through_lens(
+    before: NDArray[np.intp], xyz_3P: NDArray[np.float32], distortion: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return which points the lens can show, and (3, P) directions behind it, of length one along the axis.
+
+    Radial and tangential distortion of Brown (1966), in the form of OpenCV.
+    """
+    k1, k2, p1, p2, k3 = distortion
+    bent_3P = np.ones(xyz_3P.shape)
+    x, y = xyz_3P[:2, before].astype(np.float64) / xyz_3P[2, before]
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    bent_3P[0, before] = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    bent_3P[1, before] = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    return before[np.abs(radial - 1) <= _FARTHEST_SHIFT], bent_3P

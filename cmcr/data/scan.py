@@ -32,6 +32,7 @@ class Camera:
         world_from_lidar: (4, 4) poses whose product leads from the LiDAR frame to the world, in the order in which they
             are applied; empty where the data set knows only ``camera_from_lidar``. Pairing walks them one by one.
         world_from_camera: likewise from the camera frame at the image's time.
+        distortion: k1, k2, p1, p2, k3 of a lens (radial and tangential, as OpenCV orders them); None for a pinhole.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Camera:
     camera_from_lidar: NDArray[np.float64]
     world_from_lidar: Sequence[NDArray[np.float64]] = ()
     world_from_camera: Sequence[NDArray[np.float64]] = ()
+    distortion: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

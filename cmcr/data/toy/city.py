@@ -24,8 +24,9 @@ from cmcr.data.toy.nuscenes_format import (
 )
 from cmcr.data.toy.nuscenes_writer import NuScenesWriter
 from cmcr.data.toy.recording import duration_s, record
-from cmcr.data.toy.rig import NUSCENES
+from cmcr.data.toy.rig import NUSCENES, WAYMO
 from cmcr.data.toy.scene import make_world, scene_generator
+from cmcr.data.toy.waymo_writer import WaymoWriter
 from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_json
 from cmcr.options import Options
@@ -65,11 +66,8 @@ def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path
         ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
         DataError: ``root`` holds another data set.
     """
-    known = TRAIN_SCENES + VALIDATION_SCENES
-    if scene_name not in known:
-        raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(known)}")
+    start_us = _start_us(scene_name)
     _check_owner(root)
-    start_us = _FIRST_US + known.index(scene_name) * _BETWEEN_US
     world = make_world(options.seed, scene_name, duration_s(options.keyframes))
     writer = NuScenesWriter(root, options.seed, scene_name, start_us, world)
     rng = scene_generator(options.seed, scene_name, "sensors")
@@ -78,6 +76,29 @@ def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path
     ):
         writer.add(number, keyframe)
     write_json(part, writer.finish())
+
+
+def render_drive(options: ToyCityOptions, scene_name: str, output: Path) -> None:
+    """Render one scene as a vehicle of Waymo's sees it, into the folder of ``output``, which is written last.
+
+    Raises:
+        ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
+    """
+    start_us = _start_us(scene_name)
+    world = make_world(options.seed, scene_name, duration_s(options.keyframes))
+    writer = WaymoWriter(output.parent, f"toy-{options.seed}-{scene_name}", start_us, world, options.azimuth_steps)
+    rng = scene_generator(options.seed, scene_name, "waymo sensors")
+    drive = record(world, WAYMO, options.keyframes, options.image_size, options.azimuth_steps, rng)
+    for number, keyframe in enumerate(drive):
+        writer.add(number, keyframe)
+    writer.finish(output)
+
+
+def _start_us(scene_name: str) -> int:
+    known = TRAIN_SCENES + VALIDATION_SCENES
+    if scene_name not in known:
+        raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(known)}")
+    return _FIRST_US + known.index(scene_name) * _BETWEEN_US
 
 
 def write_tables(parts: Sequence[Path], root: Path) -> None:

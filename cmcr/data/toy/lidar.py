@@ -29,15 +29,22 @@ class Sweep:
 
     Attributes:
         points: (P, 5) float32 x, y, z in metres, intensity in [0, 255], ring.
+        ray: (P,) int64 number of each point's ray: columns in the order of time, in each the rings from the lowest up.
         body: (P,) int32 number of the body each point lies on.
         mover_times: time in seconds at which the beam passed each moving body, in the order of `RayCaster.movers`.
         moment: the world as the beam met it.
     """
 
     points: NDArray[np.float32]
+    ray: NDArray[np.intp]
     body: NDArray[np.int32]
     mover_times: NDArray[np.float64]
     moment: Moment
+
+
+def column_times(end_s: float, azimuth_steps: int) -> NDArray[np.float64]:
+    """Return the time in seconds at which each column of a sweep fires."""
+    return end_s - SWEEP_S * (1 - _column_parts(azimuth_steps))
 
 
 def scan(caster: RayCaster, rig: Rig, end_s: float, azimuth_steps: int, rng: np.random.Generator) -> Sweep:
@@ -46,7 +53,7 @@ def scan(caster: RayCaster, rig: Rig, end_s: float, azimuth_steps: int, rng: np.
     The vehicle moves on between the columns. Each moving body is met where it is when the beam passes its middle.
     """
     poses = [world_from_ego(caster.world, time) @ rig.ego_from_lidar() for time in (end_s - SWEEP_S, end_s)]
-    part: NDArray[np.float64] = (np.arange(azimuth_steps) + 0.5) / azimuth_steps
+    part = _column_parts(azimuth_steps)
     azimuth, elevation = np.pi * (1 - 2 * part), np.radians(rig.lidar.elevations_deg)
     level = np.cos(elevation)
     beams = np.stack(
@@ -71,7 +78,12 @@ def scan(caster: RayCaster, rig: Rig, end_s: float, azimuth_steps: int, rng: np.
     in_lidar = (in_world - poses[1][:3, 3]) @ poses[1][:3, :3]
     ring = kept % len(level)
     points = np.column_stack([in_lidar, intensity, ring]).astype(np.float32)
-    return Sweep(points, caster.body[hits.face[kept]], times, moment)
+    return Sweep(points, kept, caster.body[hits.face[kept]], times, moment)
+
+
+def _column_parts(azimuth_steps: int) -> NDArray[np.float64]:
+    """Return the part of the turn that lies behind each column, in (0, 1)."""
+    return (np.arange(azimuth_steps) + 0.5) / azimuth_steps
 
 
 def _passing_times(caster: RayCaster, world_from_lidar: NDArray[np.float64], end_s: float) -> NDArray[np.float64]:

@@ -121,6 +121,29 @@ NUSCENES = Rig(
 )
 
 
+_WAYMO_FRONT, _WAYMO_SIDE = (1280, 1920), (886, 1920)
+
+#: A vehicle like Waymo's, whose frame is the ego frame. Its five cameras look forward and to the sides, and fire
+#: together with the sweep's end; their places and angles are round numbers.
+WAYMO = Rig(
+    LidarMounting(
+        (1.43, 0.0, 2.18),
+        0.0,
+        0.0,
+        axes=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        elevations_deg=tuple(np.linspace(-17.6, 2.4, 64).tolist()),
+        max_range_m=75.0,
+    ),
+    {
+        "FRONT": CameraMounting((1.54, 0.0, 2.12), 0.0, 0.0, 2060.0, (960.0, 640.0), 0.0, _WAYMO_FRONT),
+        "FRONT_LEFT": CameraMounting((1.49, 0.1, 2.12), 45.0, 0.0, 2060.0, (960.0, 640.0), 0.0, _WAYMO_FRONT),
+        "FRONT_RIGHT": CameraMounting((1.49, -0.1, 2.12), -45.0, 0.0, 2060.0, (960.0, 640.0), 0.0, _WAYMO_FRONT),
+        "SIDE_LEFT": CameraMounting((1.43, 0.12, 2.12), 90.0, 0.0, 2060.0, (960.0, 240.0), 0.0, _WAYMO_SIDE),
+        "SIDE_RIGHT": CameraMounting((1.43, -0.12, 2.12), -90.0, 0.0, 2060.0, (960.0, 240.0), 0.0, _WAYMO_SIDE),
+    },
+)
+
+
 def world_from_ego(world: World, time_s: float) -> Matrix:
     """Pose of the vehicle, which nods and rolls a little on its springs."""
     place = world.ego.at(time_s)

@@ -1,0 +1,225 @@
+"""The toy city's Waymo segments, packed and converted by the official package in its own environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cmcr.data.image_files import read_image
+from cmcr.data.index import ScanIndex
+from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Camera
+from cmcr.data.toy.city import ToyCityOptions, render_drive
+from cmcr.data.toy.recording import Keyframe, duration_s, record
+from cmcr.data.toy.rig import WAYMO
+from cmcr.data.toy.scene import make_world, scene_generator
+from cmcr.data.waymo_index import make_index
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENE, FRAMES = "scene-0916", 3
+OPTIONS = ToyCityOptions(seed=0, keyframes=FRAMES, image_size=(64, 96), azimuth_steps=120)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def waymo_python() -> str:
+    """Interpreter with the official package."""
+    python = Path(os.environ.get("CMCR_WAYMO_PYTHON", ROOT / ".venv-waymo" / "bin" / "python"))
+    if not python.is_file():
+        pytest.skip(f"no Waymo environment at {python}: make waymo-env")
+    return str(python)
+
+
+def run(python: str, *arguments: object, fails: bool = False) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([python, *map(str, arguments)], capture_output=True, text=True)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def segment(waymo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TFRecord of the toy city."""
+    folder = tmp_path_factory.mktemp("waymo")
+    render_drive(OPTIONS, SCENE, folder / "drive" / "drive.json")
+    output = folder / "tfrecords" / "validation" / "segment-toy.tfrecord"
+    run(waymo_python, ROOT / "workflow/waymo/pack.py", "--drive", folder / "drive", "--output", output)
+    return output
+
+
+def convert(python: str, segment: Path, root: Path, *more: str, fails: bool = False) -> tuple[Path, str]:
+    output = root / "validation" / f"{segment.stem}.json"
+    done = run(
+        python,
+        ROOT / "workflow/waymo/convert.py",
+        *("--segment", segment, "--root", root, "--split", "validation", "--output", output, *more),
+        fails=fails,
+    )
+    return output, done.stderr
+
+
+@pytest.fixture(scope="module")
+def index(waymo_python: str, segment: Path, tmp_path_factory: pytest.TempPathFactory) -> ScanIndex:
+    root = tmp_path_factory.mktemp("converted")
+    convert(waymo_python, segment, root)
+    return make_index("toy_waymo", root, "toy", "validation")
+
+
+@pytest.fixture(scope="module")
+def keyframes() -> list[Keyframe]:
+    """The same drive, rendered again."""
+    world = make_world(OPTIONS.seed, SCENE, duration_s(FRAMES))
+    rng = scene_generator(OPTIONS.seed, SCENE, "waymo sensors")
+    return list(record(world, WAYMO, FRAMES, OPTIONS.image_size, OPTIONS.azimuth_steps, rng))
+
+
+def in_rows(keyframe: Keyframe) -> NDArray[np.intp]:
+    """Order of a sweep's points in a range image: row by row, the highest beam first."""
+    column, ring = np.divmod(keyframe.sweep.ray, len(WAYMO.lidar.elevations_deg))
+    return np.lexsort((column, -ring))
+
+
+def test_official_utilities_find_the_rendered_points_within_a_centimetre(
+    index: ScanIndex, keyframes: list[Keyframe]
+) -> None:
+    for number, keyframe in enumerate(keyframes):
+        scan, order = index.read(number), in_rows(keyframe)
+        expected = keyframe.sweep.points[order]
+        assert len(scan.points) == len(expected) > 1000
+        assert np.abs(scan.points[:, :3] - expected[:, :3]).max() < 0.01
+        np.testing.assert_allclose(scan.points[:, 3], np.minimum(expected[:, 3] / 255, 0.999), atol=1e-5)
+
+
+def test_every_second_frame_has_labels_and_they_are_those_of_the_world(
+    index: ScanIndex, keyframes: list[Keyframe]
+) -> None:
+    scans = [index.read(number) for number in range(FRAMES)]
+    assert [scan.labels is not None for scan in scans] == [True, False, True]
+    world = make_world(OPTIONS.seed, SCENE, duration_s(FRAMES))
+    for scan, keyframe in zip(scans[::2], keyframes[::2], strict=True):
+        body = keyframe.sweep.body[in_rows(keyframe)]
+        category = np.array([world.bodies[number].category for number in body])
+        assert scan.labels is not None
+        assert scan.instances is not None
+        for name, label in (("vehicle.car", 1), ("flat.driveable_surface", 18), ("static.other", 0)):
+            assert (scan.labels[category == name] == label).all()
+        # One number for each car, and none for the road.
+        cars = {(int(b), int(i)) for b, i in zip(body, scan.instances, strict=True) if category[0] and i}
+        assert len({b for b, _ in cars}) == len({i for _, i in cars}) == len(cars)
+        assert not scan.instances[category == "flat.driveable_surface"].any()
+
+
+def test_points_fall_on_the_pixels_that_waymo_stores(index: ScanIndex, segment: Path) -> None:
+    drive = segment.parents[2] / "drive"
+    frames = json.loads((drive / "drive.json").read_text())["frames"]
+    for number, frame in enumerate(frames):
+        scan = index.read(number)
+        with np.load(drive / frame["arrays"]) as arrays:
+            order = np.lexsort((arrays["column"], -arrays["ring"]))
+            stored = arrays["projections"][order].reshape(-1, 2, 3)
+        pairs = pair_points_with_pixels(scan.points, scan.cameras, min_depth_m=0.0)
+        of_camera = stored[pairs.point, :, 0] == pairs.camera[:, None] + 1
+        # Everybody we see is stored, unless two other cameras saw it before.
+        assert (of_camera.any(axis=1) | (stored[pairs.point, :, 0] > 0).all(axis=1)).all()
+        found = of_camera.any(axis=1)
+        pixel = stored[pairs.point[found], of_camera[found].argmax(axis=1), 1:]
+        assert found.sum() > 500
+        # Stored pixels are cut to whole numbers, ours are rounded.
+        assert np.abs(pixel - np.column_stack([pairs.column, pairs.row])[found]).max() <= 1
+
+
+def test_images_are_the_bytes_of_the_segment(index: ScanIndex, segment: Path) -> None:
+    camera = index.read(1).cameras[0]
+    assert camera.image_path.read_bytes() == (segment.parents[2] / "drive" / "001_FRONT.jpg").read_bytes()
+    assert read_image(camera).shape == (64, 96, 3)
+
+
+def test_a_lens_bends_rays_as_the_official_camera_model_has_it(waymo_python: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    distortion = np.array([0.04, -0.3, 0.002, -0.001, 0.05])
+    points = np.column_stack([rng.uniform(5, 40, 500), rng.uniform(-20, 20, 500), rng.uniform(-8, 8, 500)])
+    np.savez(tmp_path / "in.npz", points=points, intrinsic=[2060.0, 2050, 960, 640, *distortion])
+    (tmp_path / "project.py").write_text(OFFICIAL_PROJECTION)
+    run(waymo_python, tmp_path / "project.py", tmp_path / "in.npz", tmp_path / "out.npy")
+    expected = np.load(tmp_path / "out.npy")
+    optical_from_vehicle = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    intrinsics = np.array([[2060.0, 0, 960], [0, 2050, 640], [0, 0, 1]])
+    camera = Camera("FRONT", Path("none"), (1280, 1920), intrinsics, optical_from_vehicle, distortion=distortion)
+    pairs = pair_points_with_pixels(points.astype(np.float32), [camera], min_depth_m=0.0)
+    inside = np.flatnonzero(
+        (expected[:, 2] > 0) & (expected[:, :2] > 1).all(axis=1) & (expected[:, :2] < (1918, 1278)).all(axis=1)
+    )
+    assert len(inside) > 100
+    assert set(inside) <= set(pairs.point)
+    ours = np.column_stack([pairs.column, pairs.row])[np.searchsorted(pairs.point, inside)]
+    assert np.abs(ours - expected[inside, :2]).max() <= 0.5 + 1e-2
+
+
+OFFICIAL_PROJECTION = """
+import sys
+import numpy as np, tensorflow as tf
+from waymo_open_dataset import dataset_pb2
+from waymo_open_dataset.wdl_limited.camera.ops import py_camera_model_ops
+given = np.load(sys.argv[1])
+pose = np.eye(4).ravel().tolist()
+image = pose + [0.0] * 10  # velocities, times
+out = py_camera_model_ops.world_to_image(
+    tf.constant(np.eye(4), tf.float32), tf.constant(given["intrinsic"], tf.float32),
+    tf.constant([1920, 1280, dataset_pb2.CameraCalibration.GLOBAL_SHUTTER], tf.int32), tf.constant(image, tf.float32),
+    tf.constant(given["points"], tf.float32))
+np.save(sys.argv[2], out.numpy())
+"""
+
+
+# --- damage ---
+
+
+def damaged(segment: Path, tmp_path: Path, name: str) -> Path:
+    content = bytearray(segment.read_bytes())
+    length = 8 + 4 + int.from_bytes(content[:8], "little") + 4  # of the first record
+    if name == "cut":
+        content = content[: length + (len(content) - length) // 3]
+    elif name == "checksum":
+        content[length + 1000] ^= 1  # inside the second record
+    elif name == "noise":
+        content = bytearray(np.random.default_rng(0).bytes(5000))
+    elif name == "empty":
+        content = bytearray()
+    path = tmp_path / f"{name}.tfrecord"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["cut", "checksum"])
+def test_frames_before_the_damage_are_kept_and_the_rest_is_reported(
+    name: str, waymo_python: str, segment: Path, tmp_path: Path
+) -> None:
+    output, error = convert(waymo_python, damaged(segment, tmp_path, name), tmp_path / "root")
+    content = json.loads(output.read_text())
+    assert len(content["frames"]) == 1
+    assert content["problems"][0].startswith("frame 1: damaged record")
+    assert f"{name}.tfrecord: frame 1: damaged record" in error
+    assert "the frames before it are kept" in error
+    assert len(make_index("w", tmp_path / "root", "toy", "validation")) == 1
+
+
+@pytest.mark.parametrize("name", ["noise", "empty"])
+def test_what_holds_no_frame_is_refused_and_leaves_nothing(
+    name: str, waymo_python: str, segment: Path, tmp_path: Path
+) -> None:
+    path = damaged(segment, tmp_path, name)
+    output, error = convert(waymo_python, path, tmp_path / "root", fails=True)
+    assert error.startswith(f"waymo: {path}\n  expected: a TFRecord of Waymo frames")
+    assert "Traceback" not in error
+    assert not output.exists()
+
+
+def test_a_missing_segment_is_named(waymo_python: str, tmp_path: Path) -> None:
+    _, error = convert(waymo_python, tmp_path / "no.tfrecord", tmp_path / "root", fails=True)
+    assert error.startswith(f"waymo: {tmp_path / 'no.tfrecord'}: no such file")
