@@ -21,12 +21,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def toy_nuscenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a tiny toy city: two scenes of mini_train and one of mini_val, three keyframes each, small images."""
-    from cmcr.data.toy.city import ToyCityOptions, write_scene, write_tables
+    from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
 
     root = tmp_path_factory.mktemp("toy_nuscenes")
     parts = tmp_path_factory.mktemp("toy_parts")
     options = ToyCityOptions(train_scenes=2, validation_scenes=1, keyframes=3, image_size=(56, 100), azimuth_steps=120)
-    for scene in options.scene_names:
+    for scene in options.scene_names():
         write_scene(options, scene, root, parts / f"{scene}.json")
-    write_tables([parts / f"{scene}.json" for scene in options.scene_names], root)
+    join_scenes([parts / f"{scene}.json" for scene in options.scene_names()], root)
     return root

@@ -13,6 +13,7 @@ sys.path.insert(0, workflow.basedir)
 shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from cmcr.config import parse_config
+from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
 from cmcr.models.backbone import NO_DATASET
 from cmcr.models.image_encoder import published_files
@@ -44,7 +45,7 @@ wildcard_constraints:
     percent=r"[0-9.e-]+",
     seed=r"\d+",
     split="train|validation",
-    scene=r"scene-\d+",
+    scene=r"[A-Za-z0-9_-]+",
 
 
 def any_of(names):

@@ -4,9 +4,31 @@
 def get_raw_tables(wildcards):
     """The tables an index is made from, those of labels that came later too. What is missing is the command's to explain."""
     options = cfg.datasets[wildcards.dataset]
+    if options.format != "nuscenes":
+        return [f"{get_root(wildcards.dataset)}/{CITY}"] if options.toy else []
     folder = f"{get_root(wildcards.dataset)}/{options.version}"
     tables = [f"{folder}/{table}.json" for table in (*TABLES, *LABEL_TABLES)]
     return [table for table in tables if options.toy or os.path.exists(table)]
+
+
+def get_toy_parts(wildcards):
+    options = cfg.datasets[wildcards.dataset]
+    return expand(
+        f"{results}/data/{{dataset}}/parts/{{scene}}.json",
+        dataset=wildcards.dataset,
+        scene=options.toy.scene_names(options.format),
+    )
+
+
+def get_toy_datasets(tables):
+    """Toy cities whose format has tables, or those that have none."""
+    return [name for name, options in cfg.datasets.items() if options.toy and (options.format == "nuscenes") is tables]
+
+
+def get_release(dataset):
+    """What the description of a data set in SemanticKITTI's format says: an edit re-makes its indices."""
+    options = cfg.datasets[dataset]
+    return load_release(options.version).digest if options.format == "semantic_kitti" else ""
 
 
 def get_pretrain_inputs(wildcards):
