@@ -15,6 +15,7 @@ from cmcr.errors import CMCRError
 COMMANDS = {
     "make-toy-scene": "render one scene of the toy city",
     "make-toy-tables": "put the toy city's scenes together as one data set",
+    "check-data": "walk a data set: what it holds, and which of its files are missing or damaged",
     "index": "list the scans of a data set's split",
     "subset": "choose the scans whose labels may be used",
     "train-teacher": "pre-train the small image encoder without labels",

@@ -66,6 +66,8 @@ def make_index(dataset: str, root: Path, version: str, split: str, complain: Com
         for path in paths:
             labels = None if folder is None else f"{folder}/{Path(path).stem}{release.labels.suffix}"
             records.append(_record(root, sequence, path, labels, layout, complain))
+        if folder is not None and isinstance(release.splits[split], tuple):
+            _check_no_points_lost(root, folder, paths, release, complain)
     problems = [problem for record in records for problem in _problems(root, release, record)]
     for problem in problems:
         complain(problem)
@@ -175,6 +177,17 @@ class _Sequence:
         if release.calibration is None:
             return cls(scene, None, None, None, None, number_of)
         folder = root / release.calibration.format(scene=scene)
+        if numbered and not release.scenes_may_be_missing:
+            gap = next((place for place, stem in enumerate(stems) if int(stem) != place), None)
+            if gap is not None:
+                complain(
+                    DataError.at(
+                        root / Path(paths[gap]).with_name(f"{gap:06d}{release.points.suffix}"),
+                        expected=f"scans of scene {scene} from 0 on without a gap",
+                        found=f"no such file, but {Path(paths[gap]).name}",
+                        fix=_AGAIN,
+                    )
+                )
         images = release.images.format(scene=scene) if has_images and release.images is not None else None
         calibration = poses = times = None
         try:
@@ -182,19 +195,20 @@ class _Sequence:
                 calibration = read_calibration(folder / "calib.txt")
                 if (folder / "poses.txt").is_file():
                     poses = read_poses(folder / "poses.txt")
-                    _check_count(folder / "poses.txt", len(poses), number_of)
+                    _check_count(folder / "poses.txt", len(poses), number_of, release)
             if (folder / "times.txt").is_file():
                 times = read_times(folder / "times.txt")
-                _check_count(folder / "times.txt", len(times), number_of)
+                _check_count(folder / "times.txt", len(times), number_of, release)
         except DataError as problem:
             complain(problem)
             images = images if calibration is not None else None
         return cls(scene, images, calibration, poses, times, number_of)
 
 
-def _check_count(path: Path, lines: int, number_of: dict[str, int]) -> None:
+def _check_count(path: Path, lines: int, number_of: dict[str, int], release: Release) -> None:
+    """Refuse a file with fewer lines than scans; and with more, unless some may be missing."""
     needed = max(number_of.values()) + 1
-    if lines < needed:
+    if lines < needed or (lines > needed and not release.scenes_may_be_missing):
         raise DataError.at(path, expected=f"{needed} lines, one for each scan", found=f"{lines}", fix=_AGAIN)
 
 
@@ -250,6 +264,17 @@ def _camera_record(root: Path, path: str, calibration: Calibration, complain: Co
         world_from_camera=(),
         camera_from_lidar=to_text(calibration.camera_from_lidar[:3]),
     )
+
+
+def _check_no_points_lost(root: Path, folder: str, paths: list[str], release: Release, complain: Complain) -> None:
+    """Find the labels of points that are not here."""
+    stems = {Path(path).stem for path in paths}
+    for labels in sorted((root / folder).glob(f"*{release.labels.suffix}")):
+        if labels.stem not in stems:
+            points = root / Path(paths[0]).with_name(f"{labels.stem}{release.points.suffix}")
+            complain(
+                DataError.at(points, expected=f"the points that {labels} labels", found="no such file", fix=_AGAIN)
+            )
 
 
 def _problems(root: Path, release: Release, record: ScanRecord) -> Iterator[DataError]:

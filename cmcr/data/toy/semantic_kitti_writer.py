@@ -23,14 +23,23 @@ CAMERA = "image_2"
 #: Annotated id of each category of the toy city: standing, and moving where that has an id of its own. A moving cycle
 #: is its rider's; barriers are fences, cones other-objects, which the official map ignores. Posts and signs belong to
 #: static.manmade in the city, and so to buildings here: parking, trunk, pole and traffic-sign do not occur.
+_PEOPLE = ("adult", "child", "construction_worker", "personal_mobility", "police_officer", "stroller", "wheelchair")
 _STANDING = {
-    "human.pedestrian.adult": 30,
+    "noise": 1,
+    "animal": 99,
+    **{f"human.pedestrian.{kind}": 30 for kind in _PEOPLE},
     "movable_object.barrier": 51,
+    "movable_object.debris": 99,
+    "movable_object.pushable_pullable": 99,
     "movable_object.trafficcone": 99,
+    "static_object.bicycle_rack": 99,
     "vehicle.bicycle": 11,
+    "vehicle.bus.bendy": 13,
     "vehicle.bus.rigid": 13,
     "vehicle.car": 10,
     "vehicle.construction": 20,
+    "vehicle.emergency.ambulance": 20,
+    "vehicle.emergency.police": 10,
     "vehicle.motorcycle": 15,
     "vehicle.trailer": 20,
     "vehicle.truck": 18,
@@ -39,18 +48,12 @@ _STANDING = {
     "flat.sidewalk": 48,
     "flat.terrain": 72,
     "static.manmade": 50,
+    "static.other": 99,
     "static.vegetation": 70,
+    "vehicle.ego": 1,
 }
-_MOVING = {
-    "human.pedestrian.adult": 254,
-    "vehicle.bicycle": 253,
-    "vehicle.bus.rigid": 257,
-    "vehicle.car": 252,
-    "vehicle.construction": 259,
-    "vehicle.motorcycle": 255,
-    "vehicle.trailer": 259,
-    "vehicle.truck": 258,
-}
+#: Of what moves, by the id of what stands; a cycle on its way has a rider.
+_MOVING = {10: 252, 11: 253, 13: 257, 15: 255, 18: 258, 20: 259, 30: 254}
 _RIDDEN_AND_STANDING = {"vehicle.bicycle": 31, "vehicle.motorcycle": 32}
 
 #: Places of cameras 0 to 3 in the frame of camera 0, metres; those of KITTI, rounded.
@@ -108,7 +111,7 @@ def labels_of_bodies(world: World) -> NDArray[np.uint32]:
     for place, body in enumerate(world.bodies):
         number = _STANDING[body.category]
         if body.track is not None:
-            number = _MOVING.get(body.category, number)
+            number = _MOVING.get(number, number)
         elif body.ridden:
             number = _RIDDEN_AND_STANDING[body.category]
         if body.is_thing:
