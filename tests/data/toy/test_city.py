@@ -65,9 +65,11 @@ def test_scenes_are_those_of_the_devkits_splits() -> None:
 
 
 def test_sizes_out_of_range_are_refused() -> None:
-    for wrong in ({"train_scenes": 9}, {"validation_scenes": 0}, {"keyframes": 0}, {"colour": "red"}):
+    for wrong in ({"train_scenes": 0}, {"validation_scenes": 0}, {"keyframes": 0}, {"colour": "red"}):
         with pytest.raises(ValidationError):
             ToyCityOptions(**wrong)
+    with pytest.raises(ConfigError, match="at most 8, found 9"):
+        ToyCityOptions(train_scenes=9).scene_names()
 
 
 def test_an_unknown_scene_is_refused(tmp_path: Path) -> None:
