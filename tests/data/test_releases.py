@@ -117,3 +117,12 @@ def test_the_descriptions_are_shipped() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
     (pattern,) = project["tool"]["setuptools"]["package-data"]["cmcr"]
     assert sorted(path.stem for path in FOLDER.parents[1].glob(pattern)) == release_names()
+
+
+@pytest.mark.parametrize("version", release_names())
+def test_the_page_of_data_sets_has_every_class(version: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    assert f"`{version}`" in page
+    for number, (name, ids) in enumerate(load_release(version).classes.items()):
+        row = f"| {number} {name} | {', '.join(f'{raw} {annotated}' for raw, annotated in ids.items())} |"
+        assert row in page
