@@ -121,6 +121,14 @@ class Release(Options):
         """Folder of a split's labels, with ``{scene}`` in it."""
         return self.labels.folder_by_split.get(split, self.labels.folder)
 
+    def folders(self, split: str) -> list[str]:
+        """Return what a split is made of, below the root: folders of its scenes, or the file that lists its scans."""
+        scenes = self.splits[split]
+        if isinstance(scenes, str):
+            return [scenes]
+        kinds = [self.points.folder, self.label_folder(split), *([self.images] if self.images else [])]
+        return [kind.format(scene=scene) for scene in scenes for kind in kinds]
+
     @cached_property
     def digest(self) -> str:
         """Eight hexadecimal digits that change with the description."""

@@ -60,6 +60,13 @@ def test_every_description_is_whole(version: str) -> None:
     assert release.splits.keys() >= {"train", "val"} or release.splits.keys() >= {"mini_train", "mini_val"}
 
 
+def test_a_split_is_made_of_folders_or_of_a_list() -> None:
+    folders = load_release("scribble_kitti").folders("train")
+    assert folders[:3] == [f"sequences/00/{name}" for name in ("velodyne", "scribbles", "image_2")]
+    assert load_release("semantic_stf").folders("val") == ["val/velodyne", "val/labels"]
+    assert load_release("rellis_3d").folders("val") == ["pt_val.lst"]
+
+
 def test_mapping_a_scan_takes_less_than_a_millisecond() -> None:
     table = load_release("semantic_kitti").table
     raw = np.random.default_rng(0).choice(list(OFFICIAL), 120_000).astype("<u4")

@@ -121,6 +121,22 @@ def test_a_toy_semantic_kitti_is_planned_beside_a_toy_nuscenes(workflow: Workflo
     assert "segmentation on toy_kitti: ppkt, finetune with 50 % of the labels, seed 0" in jobs
 
 
+def test_labels_that_come_later_make_the_index_again(workflow: Workflow) -> None:
+    workflow.configure({**TINY_KITTI, "datasets": {"toy_kitti": {
+        "format": "semantic_kitti", "version": "semantic_kitti_mini", "root": str(workflow.folder / "kitti"),
+        "splits": {"train": "mini_train", "validation": "mini_val"},
+    }}})  # fmt: skip
+    sequence = workflow.folder / "kitti" / "sequences" / "00"
+    index = "results/tiny/index/toy_kitti/train.jsonl"
+    (sequence / "velodyne").mkdir(parents=True)
+    (sequence / "velodyne" / "000000.bin").write_bytes(bytes(16 * 5))
+    workflow.run(index)
+    assert planned(workflow.run("-n", index)) == []
+    (sequence / "labels").mkdir()
+    (sequence / "labels" / "000000.label").write_bytes(bytes(4 * 5))
+    assert planned(workflow.run("-n", index)) == ["List the train scans of toy_kitti and check their files"]
+
+
 @pytest.mark.slow
 def test_pre_training_and_fine_tuning_on_a_toy_semantic_kitti(workflow: Workflow) -> None:
     workflow.configure(TINY_KITTI)

@@ -84,7 +84,7 @@ rule index_split:
             version=cfg.datasets[wildcards.dataset].version,
             split=getattr(cfg.datasets[wildcards.dataset].splits, wildcards.split),
         ),
-        release=lambda wildcards: get_release(wildcards.dataset),
+        release=get_release,
         code=lambda wildcards: get_code(
             "index",
             CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[wildcards.dataset].format}_index.py",

@@ -25,10 +25,17 @@ def get_toy_datasets(tables):
     return [name for name, options in cfg.datasets.items() if options.toy and (options.format == "nuscenes") is tables]
 
 
-def get_release(dataset):
-    """What the description of a data set in SemanticKITTI's format says: an edit re-makes its indices."""
-    options = cfg.datasets[dataset]
-    return load_release(options.version).digest if options.format == "semantic_kitti" else ""
+def get_release(wildcards):
+    """What a split in SemanticKITTI's format is made from: an edit of the description, or labels or images that come
+    later, re-make its index. A toy city has an input for that."""
+    options = cfg.datasets[wildcards.dataset]
+    if options.format != "semantic_kitti":
+        return ""
+    release = load_release(options.version)
+    if options.toy:
+        return release.digest
+    folders = release.folders(getattr(options.splits, wildcards.split))
+    return [release.digest, *(folder for folder in folders if os.path.exists(f"{options.root}/{folder}"))]
 
 
 def get_pretrain_inputs(wildcards):
