@@ -18,6 +18,14 @@ help: ## list the targets
 
 setup: .venv/ready ## make the environment .venv
 
+.venv-waymo/ready: requirements-waymo.lock
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name a Python 3.11 with 'make PYTHON=/path/to/python'" >&2; exit 1; }
+	$(PYTHON) -m venv .venv-waymo
+	.venv-waymo/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --requirement requirements-waymo.lock
+	touch $@
+
+waymo-env: .venv-waymo/ready ## make the environment of the Waymo package, .venv-waymo (2.8 GB)
+
 tables: .venv/ready ## run config/toy.yaml and print its tables: no data, no GPU
 	snakemake --cores $(CORES) all_tables all_figures
 	@cmcr show results/toy
@@ -53,4 +61,4 @@ docs: .venv/ready ## print the config reference from the code
 clean: ## remove what the toy and smoke runs have made, and the caches of all tools
 	rm -rf results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup tables smoke test test-fast lint format bench docs clean
+.PHONY: help setup waymo-env tables smoke test test-fast lint format bench docs clean

@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/waymo.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/finetune.smk"

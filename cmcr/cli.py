@@ -14,8 +14,8 @@ from cmcr.errors import CMCRError
 #: Name and summary of each command; its module has ``add_arguments(parser)`` and ``run(arguments)``.
 COMMANDS = {
     "make-toy-scene": "render one scene of the toy city",
-    "make-toy-tables": "put the toy city's scenes together as one nuScenes folder",
-    "render-toy-drive": "render one scene of the toy city for Waymo's format",
+    "make-toy-tables": "put the toy city's scenes together as one data set",
+    "check-data": "walk a data set: what it holds, and which of its files are missing or damaged",
     "index": "list the scans of a data set's split",
     "subset": "choose the scans whose labels may be used",
     "train-teacher": "pre-train the small image encoder without labels",

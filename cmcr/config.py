@@ -6,9 +6,9 @@ schema are printed from this module by ``cmcr config-docs``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -25,9 +25,11 @@ from cmcr.compute import ComputeOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
+from cmcr.data.releases import load_release
 from cmcr.data.subsets import SubsetRule
 from cmcr.data.superpixels import SuperpixelOptions
 from cmcr.data.toy.city import ToyCityOptions
+from cmcr.data.toy.formats import FORMATS
 from cmcr.data.voxels import VoxelGrid
 from cmcr.diagnostics.job import DiagnosticsOptions
 from cmcr.errors import ConfigError
@@ -42,8 +44,7 @@ from cmcr.recipe import Recipe
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 
 
-#: Formats whose scans come with images.
-FORMATS_WITH_CAMERAS = frozenset({"nuscenes"})
+Found = TypeVar("Found")
 
 
 def _printable(percent: float) -> float:
@@ -75,29 +76,55 @@ class Splits(Options):
 class DatasetOptions(Options):
     """One data set: a folder on disk, or the toy city that the run makes itself."""
 
-    format: Literal["nuscenes"] = "nuscenes"
-    """On-disk format, and with it the reader."""
+    format: Literal["nuscenes", "semantic_kitti", "waymo"] = "nuscenes"
+    """On-disk format, and with it the reader; docs/datasets.md says what each expects."""
     version: str
-    """The data set's own name of its release, for example ``v1.0-trainval``."""
+    """The data set's own name of its release, for example ``v1.0-trainval``. With ``semantic_kitti``: which data set in
+    that format it is (``semantic_kitti``, ``scribble_kitti``, ``semantic_poss``, ...; docs/datasets.md lists them), or
+    the path of a file (``.yaml``) that describes another."""
     splits: Splits
     """Which split is used for what."""
     root: Path | None = None
     """Folder of the data set; relative paths count from where Snakemake runs. Left out for the toy city."""
+    tfrecords: Path | None = None
+    """With ``waymo``: folder with ``training/`` and ``validation/`` of TFRecord segments, which the run converts into
+    ``root`` (docs/waymo.md). Null: ``root`` holds converted segments already."""
     toy: ToyCityOptions | None = None
     """Size and seed of the toy city; makes this data set one that the run generates."""
 
     @property
     def has_cameras(self) -> bool:
         """Whether scans come with images."""
-        return self.format in FORMATS_WITH_CAMERAS
+        return self.format != "semantic_kitti" or load_release(self.version).images is not None
 
     @model_validator(mode="after")
     def _one_source(self) -> DatasetOptions:
         if (self.root is None) == (self.toy is None):
             raise ValueError("expected either root (a folder on disk) or toy (the generated city), not both or neither")
-        if self.toy is not None and self.version != "v1.0-mini":
-            raise ValueError("the toy city is made as version v1.0-mini, with the splits mini_train and mini_val")
+        if self.tfrecords is not None and (self.format != "waymo" or self.toy is not None):
+            raise ValueError("tfrecords are of the format waymo, on disk")
+        if self.toy is not None:
+            made = FORMATS[self.format]
+            if self.version != made.version:
+                raise ValueError(
+                    f"the toy city is made as version {made.version}, with the splits {made.train_split} and "
+                    f"{made.validation_split}"
+                )
+            _checked(self.toy.scene_names, self.format)
+        if self.format == "semantic_kitti":
+            known = _checked(load_release, self.version).splits
+            for split in (self.splits.train, self.splits.validation):
+                if split not in known:
+                    raise ValueError(f"{self.version} has no split {split!r}; it has {', '.join(known)}")
         return self
+
+
+def _checked(find: Callable[[str], Found], name: str) -> Found:
+    """Return what ``find`` finds; what is wrong with ``name`` becomes a problem of the key it stands under."""
+    try:
+        return find(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 class MethodOptions(Options):

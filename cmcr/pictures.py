@@ -44,6 +44,8 @@ _DARKEST = 0.15
 _DEPTHS = ListedColormap(colormaps["turbo"](np.linspace(0.92, 0.08, 256)), name="depths")
 #: In inches: width of an image, the gaps between images and between blocks, margins, and the head with its title.
 _IMAGE, _GAP, _BLOCK, _MARGIN, _HEAD = 3.0, 0.05, 0.2, 0.3, 0.85
+#: Width of what stands above the images, where there is but one column of them.
+_LEAST_LEFT = 5.4
 _DPI = 100
 
 
@@ -114,9 +116,9 @@ def draw_features(
     blocks = -(-len(order) // _COLUMNS)
     columns = min(len(order), _COLUMNS)
     height = _IMAGE * max(camera.size[0] / camera.size[1] for camera in scan.cameras)
-    start, left = 2 * _MARGIN, columns * (_IMAGE + _GAP) - _GAP
+    start, left = 2 * _MARGIN, max(columns * (_IMAGE + _GAP) - _GAP, _LEAST_LEFT)
     tall = blocks * (2 * height + _GAP) + (blocks - 1) * _BLOCK
-    side = max(tall, 5.0)
+    side = max(tall, 5.5)
     size = (3 * _MARGIN + left + _BLOCK + side, _HEAD + side + _MARGIN)
     with rc_context(STYLE):
         figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
@@ -158,6 +160,19 @@ def in_order(cameras: Sequence[Camera]) -> list[int]:
     return sorted(range(len(names)), key=lambda n: _PLACES.index(names[n]) if names[n] in _PLACES else n)
 
 
+def forward_up(scan: Scan) -> NDArray[np.float32]:
+    """Return (P, 2) x y of the points, turned by quarters until the first camera, which looks ahead, looks along y.
+
+    LiDAR frames differ: nuScenes' has y forward, KITTI's x.
+    """
+    ahead_x, ahead_y = scan.cameras[0].camera_from_lidar[2, :2]
+    quarters = round((np.pi / 2 - np.arctan2(ahead_y, ahead_x)) / (np.pi / 2)) % 4
+    x, y = scan.points[:, :2].T
+    for _ in range(quarters):
+        x, y = -y, x
+    return np.stack([x, y], axis=1)
+
+
 def _draw_camera(
     depth_axes: Axes, feature_axes: Axes, scan: Scan, pairs: Pairs, number: int, colour_P3: NDArray[np.float64]
 ) -> None:
@@ -188,10 +203,11 @@ def _dot(points: float) -> float:
 
 
 def _draw_from_above(axes: Axes, scan: Scan, colour_P3: NDArray[np.float64]) -> None:
-    """The scan in the x-y plane of the LiDAR frame, low points first, with a bar of ten metres."""
+    """The scan from above, forward up and low points first, with a bar of ten metres."""
     order = np.argsort(scan.points[:, 2], kind="stable")
+    x, y = forward_up(scan)[order].T
     axes.set_facecolor(_NIGHT)
-    axes.scatter(scan.points[order, 0], scan.points[order, 1], s=_dot(len(order) / 8), c=colour_P3[order], linewidths=0)
+    axes.scatter(x, y, s=_dot(len(order) / 8), c=colour_P3[order], linewidths=0)
     axes.add_patch(Polygon([(-1, -1.6), (0, 2.2), (1, -1.6)], closed=True, facecolor="white", edgecolor=_NIGHT))
     start = -_REACH + 4
     axes.plot([start, start + 10], [start, start], color="white", linewidth=2, solid_capstyle="butt")

@@ -21,12 +21,26 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def toy_nuscenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a tiny toy city: two scenes of mini_train and one of mini_val, three keyframes each, small images."""
-    from cmcr.data.toy.city import ToyCityOptions, write_scene, write_tables
+    from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
 
     root = tmp_path_factory.mktemp("toy_nuscenes")
     parts = tmp_path_factory.mktemp("toy_parts")
     options = ToyCityOptions(train_scenes=2, validation_scenes=1, keyframes=3, image_size=(56, 100), azimuth_steps=120)
-    for scene in options.scene_names:
+    for scene in options.scene_names():
         write_scene(options, scene, root, parts / f"{scene}.json")
-    write_tables([parts / f"{scene}.json" for scene in options.scene_names], root)
+    join_scenes([parts / f"{scene}.json" for scene in options.scene_names()], root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_semantic_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of the same in SemanticKITTI's format: sequences 00 and 01 to train, 08 to validate."""
+    from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
+
+    root = tmp_path_factory.mktemp("toy_semantic_kitti")
+    parts = tmp_path_factory.mktemp("toy_kitti_parts")
+    options = ToyCityOptions(train_scenes=2, validation_scenes=1, keyframes=3, image_size=(48, 160), azimuth_steps=120)
+    for scene in options.scene_names("semantic_kitti"):
+        write_scene(options, scene, root, parts / f"{scene}.json", "semantic_kitti")
+    join_scenes([parts / f"{scene}.json" for scene in options.scene_names("semantic_kitti")], root, "semantic_kitti")
     return root

@@ -14,6 +14,14 @@ from cmcr.plan import Plan
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
 
 
+KITTI = {
+    "format": "semantic_kitti",
+    "version": "semantic_kitti",
+    "root": "/data/kitti",
+    "splits": {"train": "train", "validation": "val"},
+}
+
+
 def read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -68,6 +76,14 @@ def test_every_config_file_is_a_plan(path: Path) -> None:
         ("tasks.segmentation.toy_nuscenes", {}, "expected linear_probe, finetune or both"),
         ("datasets.toy_nuscenes.splits.validation", "mini_train", "train and validation are both mini_train"),
         ("datasets.toy_nuscenes.version", "v1.0-trainval", "the toy city is made as version v1.0-mini"),
+        ("datasets.toy_nuscenes.format", "semantic_kitti", "the toy city is made as version semantic_kitti_mini"),
+        ("datasets.toy_nuscenes.toy.train_scenes", 9, "toy.train_scenes: the splits of nuscenes have at most 8"),
+        ("datasets.kitti", {**KITTI, "version": "kitti"}, "no data set 'kitti' in SemanticKITTI's format"),
+        (
+            "datasets.kitti",
+            {**KITTI, "splits": {"train": "train", "validation": "validation"}},
+            "no split 'validation'",
+        ),
         ("tasks.detektion", {}, "tasks.detektion: unknown key"),
         ("datasets.toy_nuscenes.toy.keyframe", 3, "did you mean 'keyframes'?"),
         ("datasets.toy_nuscenes.root", "/data", "either root .* or toy"),
@@ -270,3 +286,9 @@ def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]
     assert plan.labels["less"] == "less"
     assert plan.ablations == {"cmcr": ["less", "cmcr"]}
     assert parse_config(config.model_dump(mode="json"), "again") == config
+
+
+def test_only_semantic_kitti_itself_has_a_camera_in_its_format(toy: dict[str, Any]) -> None:
+    for version, expected in (("semantic_kitti", True), ("scribble_kitti", True), ("semantic_poss", False)):
+        values = changed(toy, "datasets.kitti", {**KITTI, "version": version})
+        assert parse_config(values, "toy.yaml").datasets["kitti"].has_cameras is expected

@@ -14,9 +14,10 @@ from PIL import Image
 
 from cmcr.data.nuscenes_index import make_index
 from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError, WeightsError
 from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
-from cmcr.pictures import draw_features, draw_pretraining, principal_colours, write_picture
+from cmcr.pictures import draw_features, draw_pretraining, forward_up, principal_colours, write_picture
 
 
 def point_clouds(figure: Figure) -> list[PathCollection]:
@@ -118,3 +119,15 @@ def test_a_real_keyframe(shared: Path, weights: Path, tmp_path: Path) -> None:
     assert sum(len(c.get_offsets()) for c in point_clouds(figure)[:-1:2]) == 22_115  # pairs of the official loader
     write_picture(tmp_path / "picture.png", figure)
     assert (tmp_path / "picture.png").stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_forward_is_up_whatever_the_lidar_frame(turn: int) -> None:
+    quarter = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float64)
+    frame = np.linalg.matrix_power(quarter, turn)  # from a frame with y forward to another
+    pose = np.eye(4)
+    pose[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]] @ frame.T
+    ahead_and_right = np.array([[0.5, 9, 0], [4, 0, 0]]) @ frame.T
+    camera = Camera("front", Path("none"), (2, 2), np.eye(3), pose)
+    scan = Scan("t", "d", "s", np.column_stack([ahead_and_right, [1, 1]]).astype(np.float32), [camera], None, None)
+    np.testing.assert_allclose(forward_up(scan), [[0.5, 9], [4, 0]], atol=1e-6)

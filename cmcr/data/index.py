@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,12 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_text
 
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
-READERS = ("nuscenes", "waymo")
+#: Beside each, ``<name>_index`` has ``make_index(dataset, root, version, split, complain=refuse) -> ScanIndex``, which
+#: hands what is wrong with single files to ``complain``, and ``splits_here(root, version) -> list[str]``.
+READERS = ("nuscenes", "semantic_kitti", "waymo")
+
+#: What is told of each problem that an index can be made in spite of; it may raise.
+Complain = Callable[[DataError], None]
 
 _FORMAT = "cmcr scan index"
 _FORMAT_VERSION = 1
@@ -54,7 +59,9 @@ class CameraRecord:
         image_bytes: size of that file.
         size: (height, width) in pixels.
         intrinsics: (3, 3) camera frame to pixels, as `to_text`.
-        world_from_camera: (3, 4) poses from the camera frame at the image's time to the world, in order of application.
+        world_from_camera: (3, 4) poses from the camera frame at the image's time to the world, in order of application;
+            empty where ``camera_from_lidar`` is known.
+        camera_from_lidar: (3, 4) pose from the LiDAR frame to the camera's, where the data set has it at once; or None.
         distortion: (1, 5) of the lens, as `to_text`; None for a pinhole.
     """
 
@@ -64,6 +71,7 @@ class CameraRecord:
     size: tuple[int, int]
     intrinsics: str
     world_from_camera: tuple[str, ...]
+    camera_from_lidar: str | None = None
     distortion: str | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +91,7 @@ class ScanRecord:
         panoptic, panoptic_bytes: its panoptic labels, or None.
         world_from_lidar: (3, 4) poses from the LiDAR frame to the world, in order of application.
         cameras: its images, in the data set's fixed order.
+        layout: how its files are to be read, for a reader that knows several ways; or None.
     """
 
     token: str
@@ -96,6 +105,7 @@ class ScanRecord:
     panoptic_bytes: int | None
     world_from_lidar: tuple[str, ...]
     cameras: tuple[CameraRecord, ...]
+    layout: str | None = None
 
     def __post_init__(self) -> None:
         for path in (self.lidar, self.labels, self.panoptic):
@@ -104,8 +114,7 @@ class ScanRecord:
 
     def to_json(self) -> str:
         """Return the record as one line of JSON; equal records give equal lines."""
-        cameras = [{name: v for name, v in vars(camera).items() if v is not None} for camera in self.cameras]
-        fields = vars(self) | {"cameras": cameras}
+        fields = _without_unset(vars(self)) | {"cameras": [_without_unset(vars(camera)) for camera in self.cameras]}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -225,6 +234,19 @@ class ScanIndex:
 
 
 _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classes", "checksum")
+
+
+#: Fields that only some data sets have; a record without them does not mention them.
+_OPTIONAL = ("layout", "camera_from_lidar")
+
+
+def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None or name not in _OPTIONAL}
+
+
+def refuse(problem: DataError) -> None:
+    """Raise what is wrong: the `Complain` of those who want a data set without a flaw."""
+    raise problem
 
 
 def check_relative(path: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, to_text
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
 from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
 from cmcr.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _MISSING = -1
 
 
-def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
+def make_index(dataset: str, root: Path, version: str, split: str, complain: Complain = refuse) -> ScanIndex:
     """List the keyframes of ``split``, scenes in the order of the tables: by it the field counts off its label subsets.
 
     Labels are listed where the label downloads are there. A split must be here with all its scenes; only of the splits
@@ -33,6 +33,7 @@ def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
         root: folder that holds ``samples``, ``maps`` and the tables' folder.
         version: the tables' folder, for example ``v1.0-trainval``.
         split: a split of nuscenes-devkit, for example ``train`` or ``mini_val``.
+        complain: gets what is wrong with single files; after it, the index is made in spite of that.
 
     Raises:
         ConfigError: an unknown split.
@@ -52,8 +53,14 @@ def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
     except KeyError as error:
         raise missing_key(tables, error) from None
     _check_labelled(tables, records)
-    _check_files(root, records)
+    _check_files(root, records, complain)
     return ScanIndex(dataset, "nuscenes", root, split, version, CLASS_NAMES, THING_CLASSES, records)
+
+
+def splits_here(root: Path, version: str) -> list[str]:  # noqa: ARG001
+    """Return the splits that belong to ``version``."""
+    mini, full = ["mini_train", "mini_val"], ["train", "val"]
+    return {"v1.0-mini": mini, "v1.0-trainval": full, "v1.0-test": ["test"]}.get(version, [])
 
 
 def _scene_names(split: str) -> list[str]:
@@ -184,17 +191,12 @@ def _check_labelled(tables: Path, records: tuple[ScanRecord, ...]) -> None:
             )
 
 
-def _check_files(root: Path, records: tuple[ScanRecord, ...]) -> None:
+def _check_files(root: Path, records: tuple[ScanRecord, ...], complain: Complain) -> None:
     problems = [problem for record in records for problem in _problems(record)]
-    if problems:
-        path, expected, size = problems[0]
+    for left, (path, expected, size) in zip(range(len(problems) - 1, -1, -1), problems, strict=True):
         found = "no such file" if size == _MISSING else f"{size} bytes"
-        raise DataError.at(
-            root / path,
-            expected=expected,
-            found=f"{found} (and {len(problems) - 1} more bad files)",
-            fix="fetch the files again",
-        )
+        more = f" (and {left} more bad files)" if complain is refuse else ""
+        complain(DataError.at(root / path, expected=expected, found=f"{found}{more}", fix="fetch the files again"))
 
 
 def _problems(record: ScanRecord) -> Iterator[tuple[str, str, int]]:

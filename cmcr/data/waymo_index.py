@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, to_text
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
 from cmcr.data.waymo_names import BYTES_PER_LABEL, BYTES_PER_POINT, CLASS_NAMES, FORMAT, FORMAT_VERSION, THING_CLASSES
 from cmcr.errors import DataError
 
@@ -24,11 +24,18 @@ LABELLED = "_labelled"
 _AGAIN = "delete it and convert the segment again"
 
 
-def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
+def make_index(dataset: str, root: Path, version: str, split: str, complain: Complain = refuse) -> ScanIndex:
     """List the frames of all converted segments of a split, by segment and time.
 
+    Args:
+        dataset: id of the data set in the config.
+        root: folder of the converted segments.
+        version: the data set's own name of its release.
+        split: name of a folder of segments, or that with `LABELLED`.
+        complain: gets what is wrong with single segments and files; after it, the index is made in spite of that.
+
     Raises:
-        DataError: there is no segment, a segment's JSON is damaged, or a file is missing or has another size.
+        DataError: there is no segment, and whatever ``complain`` raises.
     """
     folder = root / split.removesuffix(LABELLED)
     files = sorted(folder.glob("*.json"))
@@ -39,13 +46,23 @@ def make_index(dataset: str, root: Path, version: str, split: str) -> ScanIndex:
             found="none",
             fix="name the folder with Waymo's TFRecords in the config (tfrecords), see docs/waymo.md",
         )
-    records = [record for file in files for record in _segment(file)]
+    records = []
+    for file in files:
+        try:
+            records += _segment(file)
+        except DataError as error:
+            complain(error)
     if split.endswith(LABELLED):
         records = [record for record in records if record.labels is not None]
         if not records:
             raise DataError.at(folder, expected="frames with labels", found="none", fix=f"name the split {folder.name}")
-    _check_files(root, records)
+    _check_files(root, records, complain)
     return ScanIndex(dataset, "waymo", root, split, version, CLASS_NAMES, THING_CLASSES, tuple(records))
+
+
+def splits_here(root: Path, version: str) -> list[str]:  # noqa: ARG001
+    """Return the folders that hold converted segments."""
+    return sorted({file.parent.name for file in root.glob("*/*.json")})
 
 
 def _segment(file: Path) -> list[ScanRecord]:
@@ -103,9 +120,8 @@ def _numbers(record: dict[str, Any], name: str, count: int) -> str:
     return to_text(numbers)
 
 
-def _check_files(root: Path, records: list[ScanRecord]) -> None:
+def _check_files(root: Path, records: list[ScanRecord], complain: Complain) -> None:
     """Compare each file's size with what its segment says."""
-    problems = []
     for record in records:
         files = [(record.lidar, record.lidar_bytes), *((c.image, c.image_bytes) for c in record.cameras)]
         if record.labels is not None:
@@ -113,12 +129,6 @@ def _check_files(root: Path, records: list[ScanRecord]) -> None:
         for path, size in files:
             there = (root / path).stat().st_size if (root / path).is_file() else None
             if there != size or not size:
-                problems.append((path, size, "no such file" if there is None else f"{there} bytes"))
-    if problems:
-        path, size, found = problems[0]
-        raise DataError.at(
-            root / path,
-            expected=f"{size} bytes",
-            found=f"{found} (and {len(problems) - 1} more bad files)",
-            fix="convert the segment again",
-        )
+                found = "no such file" if there is None else f"{there} bytes"
+                fix = "convert the segment again"
+                complain(DataError.at(root / path, expected=f"{size} bytes", found=found, fix=fix))

@@ -14,7 +14,9 @@ from cmcr.data.scan import IGNORE
 #: of the labelled points.
 #: ``released``: as SLidR@14729d0 and CMCR@36654d5, utils/metrics.py. An absent class counts as 1, and what is called
 #: frequency-weighted IoU is one IoU over the points of all classes together.
-Rule = Literal["devkit", "released"]
+#: ``semantic_kitti``: as PRBonn/semantic-kitti-api, auxiliary/np_ioueval.py and eval_np.py. An absent class counts as
+#: 0; where all occur, the mean is that of ``devkit``. The API has no frequency-weighted IoU; this gives the devkit's.
+Rule = Literal["devkit", "released", "semantic_kitti"]
 
 
 class Confusion:
@@ -67,8 +69,8 @@ class Confusion:
         intersection, union = self._intersection_and_union()
         with np.errstate(invalid="ignore"):
             iou = intersection / union
-        if rule == "released":
-            iou[union == 0] = 1.0
+        if rule != "devkit":
+            iou[union == 0] = 1.0 if rule == "released" else 0.0
         iou[self.ignore] = np.nan
         return iou
 

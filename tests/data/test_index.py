@@ -44,6 +44,15 @@ def test_the_checksum_covers_records_and_not_the_root(scans: ScanIndex):
     assert checksum(records=(changed, *scans.records[1:])) != scans.checksum
 
 
+def test_what_only_some_data_sets_have_is_kept_and_otherwise_not_mentioned(scans: ScanIndex, tmp_path):
+    assert not any(word in scans.records[0].to_json() for word in ("layout", "camera_from_lidar"))
+    camera = dataclasses.replace(scans.records[0].cameras[0], camera_from_lidar=to_text(np.eye(3, 4)))
+    record = dataclasses.replace(scans.records[0], layout="semantic_kitti@00000000", cameras=(camera,))
+    with_both = dataclasses.replace(scans, records=(record,), checksum="")
+    with_both.save(tmp_path / "index.jsonl")
+    assert ScanIndex.load(tmp_path / "index.jsonl").records == (record,)
+
+
 def edit(path: Path, *, header: dict | None = None, old: str = "", new: str = "") -> None:
     """Change some keys of the header (None deletes one) and replace some text of the records."""
     first, rest = path.read_text().split("\n", 1)

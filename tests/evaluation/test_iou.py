@@ -103,3 +103,27 @@ def test_what_cannot_be_counted_is_refused(prediction: list[int], label: list[in
 def test_negative_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="every label"):
         Confusion(4).update(np.array([1]), np.array([-1]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(points=st.integers(1, 200), classes=st.integers(2, 20), seed=st.integers(0, 10_000))
+def test_equals_semantic_kittis_evaluator(points: int, classes: int, seed: int) -> None:
+    evaluators = pytest.importorskip(
+        "auxiliary.eval_np", reason="needs semantic-kitti-api: pip install --no-deps semantic-kitti-api==0.1"
+    )
+    rng = np.random.default_rng(seed)
+    prediction = rng.choice(rng.integers(1, classes, size=3), size=points)
+    label = rng.choice(rng.integers(0, classes, size=3), size=points)
+    ours, theirs = Confusion(classes), evaluators.PanopticEval(classes, ignore=[0])
+    ours.update(prediction, label)
+    theirs.addBatchSemIoU(prediction, label)
+    mean, per_class = theirs.getSemIoU()
+    assert ours.miou("semantic_kitti") == pytest.approx(float(mean), rel=1e-9, abs=1e-12)
+    np.testing.assert_allclose(ours.iou("semantic_kitti")[1:], per_class[1:], rtol=1e-9, atol=1e-12)
+
+
+def test_an_absent_class_counts_as_zero_by_semantic_kittis_rule() -> None:
+    confusion = counted([1, 1, 2], [1, 1, 1])
+    assert confusion.iou("semantic_kitti").tolist()[1:] == pytest.approx([2 / 3, 0, 0])
+    assert confusion.miou("semantic_kitti") == pytest.approx(2 / 9)
+    assert confusion.miou() == pytest.approx(1 / 3)

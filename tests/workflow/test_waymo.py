@@ -15,7 +15,7 @@ from cmcr.data.image_files import read_image
 from cmcr.data.index import ScanIndex
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera
-from cmcr.data.toy.city import ToyCityOptions, render_drive
+from cmcr.data.toy.city import ToyCityOptions, write_scene
 from cmcr.data.toy.recording import Keyframe, duration_s, record
 from cmcr.data.toy.rig import WAYMO
 from cmcr.data.toy.scene import make_world, scene_generator
@@ -47,9 +47,10 @@ def run(python: str, *arguments: object, fails: bool = False) -> subprocess.Comp
 def segment(waymo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TFRecord of the toy city."""
     folder = tmp_path_factory.mktemp("waymo")
-    render_drive(OPTIONS, SCENE, folder / "drive" / "drive.json")
+    part = folder / "parts" / f"{SCENE}.json"
+    write_scene(OPTIONS, SCENE, folder, part, "waymo")
     output = folder / "tfrecords" / "validation" / "segment-toy.tfrecord"
-    run(waymo_python, ROOT / "workflow/waymo/pack.py", "--drive", folder / "drive", "--output", output)
+    run(waymo_python, ROOT / "workflow/waymo/pack.py", "--drive", part, "--root", folder, "--output", output)
     return output
 
 
@@ -75,7 +76,7 @@ def index(waymo_python: str, segment: Path, tmp_path_factory: pytest.TempPathFac
 def keyframes() -> list[Keyframe]:
     """The same drive, rendered again."""
     world = make_world(OPTIONS.seed, SCENE, duration_s(FRAMES))
-    rng = scene_generator(OPTIONS.seed, SCENE, "waymo sensors")
+    rng = scene_generator(OPTIONS.seed, SCENE, "sensors")
     return list(record(world, WAYMO, FRAMES, OPTIONS.image_size, OPTIONS.azimuth_steps, rng))
 
 
@@ -116,11 +117,11 @@ def test_every_second_frame_has_labels_and_they_are_those_of_the_world(
 
 
 def test_points_fall_on_the_pixels_that_waymo_stores(index: ScanIndex, segment: Path) -> None:
-    drive = segment.parents[2] / "drive"
-    frames = json.loads((drive / "drive.json").read_text())["frames"]
+    root = segment.parents[2]
+    frames = json.loads((root / "parts" / f"{SCENE}.json").read_text())["frames"]
     for number, frame in enumerate(frames):
         scan = index.read(number)
-        with np.load(drive / frame["arrays"]) as arrays:
+        with np.load(root / frame["arrays"]) as arrays:
             order = np.lexsort((arrays["column"], -arrays["ring"]))
             stored = arrays["projections"][order].reshape(-1, 2, 3)
         pairs = pair_points_with_pixels(scan.points, scan.cameras, min_depth_m=0.0)
@@ -136,7 +137,7 @@ def test_points_fall_on_the_pixels_that_waymo_stores(index: ScanIndex, segment: 
 
 def test_images_are_the_bytes_of_the_segment(index: ScanIndex, segment: Path) -> None:
     camera = index.read(1).cameras[0]
-    assert camera.image_path.read_bytes() == (segment.parents[2] / "drive" / "001_FRONT.jpg").read_bytes()
+    assert camera.image_path.read_bytes() == (segment.parents[2] / "drives" / SCENE / "001_FRONT.jpg").read_bytes()
     assert read_image(camera).shape == (64, 96, 3)
 
 

@@ -94,6 +94,65 @@ def test_pictures_and_measures_are_asked_of_methods_whose_options_have_them(work
     }
 
 
+#: The tiny run on the toy city in SemanticKITTI's format.
+TINY_KITTI: dict[str, Any] = {
+    **{key: value for key, value in TINY.items() if key != "diagnostics"},
+    "datasets": {
+        "toy_kitti": {
+            "format": "semantic_kitti",
+            "toy": {**TINY["datasets"]["toy_nuscenes"]["toy"], "image_size": [48, 160], "azimuth_steps": 60},
+            "version": "semantic_kitti_mini",
+            "splits": {"train": "mini_train", "validation": "mini_val"},
+        }
+    },
+    "pretrain": {**TINY["pretrain"], "dataset": "toy_kitti", "images": {"size": [48, 160]}},
+    "tasks": {"segmentation": {"toy_kitti": TINY["tasks"]["segmentation"]["toy_nuscenes"]}},
+}
+
+
+def test_a_toy_semantic_kitti_is_planned_beside_a_toy_nuscenes(workflow: Workflow) -> None:
+    workflow.configure({**TINY, "datasets": {**TINY["datasets"], **TINY_KITTI["datasets"]}, **{
+        "tasks": {"segmentation": {**TINY["tasks"]["segmentation"], **TINY_KITTI["tasks"]["segmentation"]}}
+    }})  # fmt: skip
+    jobs = planned(workflow.run("-n"))
+    assert {"Render 00 of the toy city", "Render 08 of the toy city", "Render scene-0061 of the toy city"} <= set(jobs)
+    assert "Put the toy city's scenes together as toy_kitti" in jobs
+    assert "Put the toy city's scenes together as a nuScenes folder" in jobs
+    assert "segmentation on toy_kitti: ppkt, finetune with 50 % of the labels, seed 0" in jobs
+
+
+def test_labels_that_come_later_make_the_index_again(workflow: Workflow) -> None:
+    workflow.configure({**TINY_KITTI, "datasets": {"toy_kitti": {
+        "format": "semantic_kitti", "version": "semantic_kitti_mini", "root": str(workflow.folder / "kitti"),
+        "splits": {"train": "mini_train", "validation": "mini_val"},
+    }}})  # fmt: skip
+    sequence = workflow.folder / "kitti" / "sequences" / "00"
+    index = "results/tiny/index/toy_kitti/train.jsonl"
+    (sequence / "velodyne").mkdir(parents=True)
+    (sequence / "velodyne" / "000000.bin").write_bytes(bytes(16 * 5))
+    workflow.run(index)
+    assert planned(workflow.run("-n", index)) == []
+    (sequence / "labels").mkdir()
+    (sequence / "labels" / "000000.label").write_bytes(bytes(4 * 5))
+    assert planned(workflow.run("-n", index)) == ["List the train scans of toy_kitti and check their files"]
+
+
+@pytest.mark.slow
+def test_pre_training_and_fine_tuning_on_a_toy_semantic_kitti(workflow: Workflow) -> None:
+    workflow.configure(TINY_KITTI)
+    workflow.run("all_tables")
+    table = (workflow.folder / "results" / "tiny" / "tables" / "segmentation.md").read_text()
+    assert "PPKT" in table
+    assert "split mini\\_val, 4 frames" in table
+    # Nothing is left to do; a smaller city is made again and leaves nothing of the larger one.
+    assert planned(workflow.run("-n", "all_tables")) == []
+    smaller = copy.deepcopy(TINY_KITTI)
+    smaller["datasets"]["toy_kitti"]["toy"]["keyframes"] = 3
+    workflow.configure(smaller)
+    workflow.run("results/tiny/index/toy_kitti/train.jsonl")
+    assert len(list((workflow.folder / "results/tiny/data/toy_kitti/sequences/00/velodyne").iterdir())) == 3
+
+
 def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     workflow.configure(with_change(lambda config: config.pop("diagnostics")))
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, workflow.basedir)
 shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from cmcr.config import parse_config
+from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
 from cmcr.models.backbone import NO_DATASET
 from cmcr.models.image_encoder import published_files
@@ -44,7 +46,19 @@ wildcard_constraints:
     percent=r"[0-9.e-]+",
     seed=r"\d+",
     split="train|validation",
-    scene=r"scene-\d+",
+    scene=r"[A-Za-z0-9_-]+",
+
+
+# Waymo's TFRecords are read by its own package, in an environment of its own.
+waymo_python = os.environ.get("CMCR_WAYMO_PYTHON", f"{workflow.basedir}/.venv-waymo/bin/python")
+converted = [
+    name for name, options in cfg.datasets.items() if options.format == "waymo" and (options.toy or options.tfrecords)
+]
+if converted and not os.path.exists(waymo_python):
+    raise WorkflowError(
+        f"{source_of_config}: datasets.{converted[0]} is made of Waymo's TFRecords, and there is no {waymo_python}\n"
+        "  way out:  make waymo-env, or take the data set out of datasets and tasks (docs/waymo.md)"
+    )
 
 
 def any_of(names):

@@ -1,6 +1,7 @@
 """From raw data, or from nothing, to indexed splits and label subsets."""
 
 from cmcr.data.nuscenes_tables import LABEL_TABLES, TABLES
+from cmcr.data.toy.formats import CITY
 
 
 rule make_toy_scene:
@@ -12,22 +13,19 @@ rule make_toy_scene:
         "../../environment.yml"
     params:
         options=lambda wildcards: cfg.datasets[wildcards.dataset].toy.model_dump_json(),
+        format=lambda wildcards: cfg.datasets[wildcards.dataset].format,
         root=lambda wildcards: get_root(wildcards.dataset),
         code=get_code("make-toy-scene"),
     message:
         "Render {wildcards.scene} of the toy city"
     shell:
-        "python -m cmcr make-toy-scene --options {params.options:q} --scene {wildcards.scene} --root {params.root:q}"
+        "python -m cmcr make-toy-scene --options {params.options:q} --format {params.format} --scene {wildcards.scene} --root {params.root:q}"
         " --part {output} > {log} 2>&1"
 
 
 rule make_toy_tables:
     input:
-        lambda wildcards: expand(
-            f"{results}/data/{{dataset}}/parts/{{scene}}.json",
-            dataset=wildcards.dataset,
-            scene=cfg.datasets[wildcards.dataset].toy.scene_names,
-        ),
+        get_toy_parts,
     output:
         expand(
             f"{results}/data/{{{{dataset}}}}/v1.0-mini/{{table}}.json",
@@ -35,6 +33,8 @@ rule make_toy_tables:
         ),
     log:
         f"{results}/logs/data/{{dataset}}/tables.log",
+    wildcard_constraints:
+        dataset=any_of(get_toy_datasets(tables=True)),
     conda:
         "../../environment.yml"
     params:
@@ -44,6 +44,27 @@ rule make_toy_tables:
         "Put the toy city's scenes together as a nuScenes folder"
     shell:
         "python -m cmcr make-toy-tables --root {params.root:q} {input} > {log} 2>&1"
+
+
+rule join_toy_scenes:
+    input:
+        get_toy_parts,
+    output:
+        f"{results}/data/{{dataset}}/{CITY}",
+    log:
+        f"{results}/logs/data/{{dataset}}/scenes.log",
+    wildcard_constraints:
+        dataset=any_of(get_toy_datasets(tables=False)),
+    conda:
+        "../../environment.yml"
+    params:
+        format=lambda wildcards: cfg.datasets[wildcards.dataset].format,
+        root=lambda wildcards: get_root(wildcards.dataset),
+        code=get_code("make-toy-tables"),
+    message:
+        "Put the toy city's scenes together as {wildcards.dataset}"
+    shell:
+        "python -m cmcr make-toy-tables --format {params.format} --root {params.root:q} {input} > {log} 2>&1"
 
 
 rule index_split:
@@ -63,6 +84,7 @@ rule index_split:
             version=cfg.datasets[wildcards.dataset].version,
             split=getattr(cfg.datasets[wildcards.dataset].splits, wildcards.split),
         ),
+        release=get_release,
         code=lambda wildcards: get_code(
             "index",
             CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[wildcards.dataset].format}_index.py",

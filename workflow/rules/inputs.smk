@@ -4,9 +4,62 @@
 def get_raw_tables(wildcards):
     """The tables an index is made from, those of labels that came later too. What is missing is the command's to explain."""
     options = cfg.datasets[wildcards.dataset]
+    if options.format == "waymo":
+        city = [f"{get_root(wildcards.dataset)}/{CITY}"] if options.toy else []
+        return city + get_waymo_segments(wildcards.dataset, getattr(options.splits, wildcards.split))
+    if options.format != "nuscenes":
+        return [f"{get_root(wildcards.dataset)}/{CITY}"] if options.toy else []
     folder = f"{get_root(wildcards.dataset)}/{options.version}"
     tables = [f"{folder}/{table}.json" for table in (*TABLES, *LABEL_TABLES)]
     return [table for table in tables if options.toy or os.path.exists(table)]
+
+
+def get_waymo_segments(dataset, split):
+    """The converted segments of a split, where this run converts them."""
+    options, folder = cfg.datasets[dataset], split.removesuffix(LABELLED)
+    if options.toy:
+        made = FORMATS["waymo"].train_scenes if folder == "training" else FORMATS["waymo"].validation_scenes
+        names = [f"segment-{scene}" for scene in options.toy.scene_names("waymo") if scene in made]
+    elif options.tfrecords:
+        names = sorted(path.stem for path in (options.tfrecords / folder).glob("*.tfrecord"))
+    else:
+        names = []
+    return [f"{get_root(dataset)}/{folder}/{name}.json" for name in names]
+
+
+def get_tfrecord(wildcards):
+    """The segment that a JSON is converted from."""
+    dataset = waymo_roots[wildcards.root]
+    options = cfg.datasets[dataset]
+    where = f"{get_root(dataset)}/tfrecords" if options.toy else str(options.tfrecords)
+    return f"{where}/{wildcards.folder}/{wildcards.segment}.tfrecord"
+
+
+def get_toy_parts(wildcards):
+    options = cfg.datasets[wildcards.dataset]
+    return expand(
+        f"{results}/data/{{dataset}}/parts/{{scene}}.json",
+        dataset=wildcards.dataset,
+        scene=options.toy.scene_names(options.format),
+    )
+
+
+def get_toy_datasets(tables):
+    """Toy cities whose format has tables, or those that have none."""
+    return [name for name, options in cfg.datasets.items() if options.toy and (options.format == "nuscenes") is tables]
+
+
+def get_release(wildcards):
+    """What a split in SemanticKITTI's format is made from: an edit of the description, or labels or images that come
+    later, re-make its index. A toy city has an input for that."""
+    options = cfg.datasets[wildcards.dataset]
+    if options.format != "semantic_kitti":
+        return ""
+    release = load_release(options.version)
+    if options.toy:
+        return release.digest
+    folders = release.folders(getattr(options.splits, wildcards.split))
+    return [release.digest, *(folder for folder in folders if os.path.exists(f"{options.root}/{folder}"))]
 
 
 def get_pretrain_inputs(wildcards):

@@ -1,6 +1,6 @@
 """One drive of the toy city as a Waymo segment, true protos in a TFRecord; for the environment of ``make waymo-env``.
 
-It reads what `cmcr.data.toy.waymo_writer` wrote: ``drive.json``, and for each frame an npz and the JPEG images.
+It reads what `cmcr.data.toy.waymo_writer` wrote: a drive's JSON, and for each frame an npz and the JPEG images.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from waymo_open_dataset import dataset_pb2
 def main() -> int:
     """Pack one drive; return the exit code."""
     parser = argparse.ArgumentParser(description="Pack a drive of the toy city as a Waymo segment.")
-    parser.add_argument("--drive", required=True, type=Path, help="folder with drive.json")
+    parser.add_argument("--drive", required=True, type=Path, help="the drive's JSON")
+    parser.add_argument("--root", required=True, type=Path, help="folder that the paths in it count from")
     parser.add_argument("--output", required=True, type=Path, help="TFRecord file")
     arguments = parser.parse_args()
-    drive = json.loads((arguments.drive / "drive.json").read_text())
+    drive = json.loads(arguments.drive.read_text())
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = arguments.output.with_name(f".{arguments.output.name}.{os.getpid()}")
     with tf.io.TFRecordWriter(str(temporary)) as writer:
         for number in range(len(drive["frames"])):
-            writer.write(make_frame(arguments.drive, drive, number).SerializeToString(deterministic=True))
+            writer.write(make_frame(arguments.root, drive, number).SerializeToString(deterministic=True))
     temporary.replace(arguments.output)
     return 0
 

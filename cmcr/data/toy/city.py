@@ -1,40 +1,28 @@
-"""The toy city: a small procedural nuScenes that needs no download, made scene by scene.
+"""The toy city: a small procedural data set that needs no download, made scene by scene in the format of a real one.
 
-`write_scene` may run for several scenes at once; `write_tables` then puts their parts together. The bytes of a scene
-depend on the options' seed and sizes and on its name, never on the other scenes.
+`write_scene` may run for several scenes at once; `join_scenes` then puts their parts together. The bytes of a scene
+depend on the format, the options' seed and sizes, and on its name, never on the other scenes.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from cmcr.data.nuscenes_tables import LABEL_TABLES
-from cmcr.data.toy.nuscenes_format import (
-    DESCRIPTION,
-    TABLES,
-    TRAIN_SCENES,
-    VALIDATION_SCENES,
-    VERSION,
-    shared_tables,
-)
-from cmcr.data.toy.nuscenes_writer import NuScenesWriter
+from cmcr.data.toy.formats import FORMATS
 from cmcr.data.toy.recording import duration_s, record
-from cmcr.data.toy.rig import NUSCENES, WAYMO
 from cmcr.data.toy.scene import make_world, scene_generator
-from cmcr.data.toy.waymo_writer import WaymoWriter
-from cmcr.errors import ConfigError, DataError
+from cmcr.errors import ConfigError
 from cmcr.files import write_json
 from cmcr.options import Options
 
 #: Recording time of the first scene, in microseconds since 1970, and the distance between scenes.
 _FIRST_US, _BETWEEN_US = 1_704_067_200_000_000, 3_600_000_000
 
-_AGAIN = "delete it and make the scene again"
+NUSCENES = "nuscenes"
 
 
 class ToyCityOptions(Options):
@@ -42,111 +30,63 @@ class ToyCityOptions(Options):
 
     seed: int = 0
     """Of streets, things, colours, weather and noise."""
-    train_scenes: Annotated[int, Field(ge=1, le=len(TRAIN_SCENES))] = 8
-    """How many of the eight scenes of the split mini_train to make."""
-    validation_scenes: Annotated[int, Field(ge=1, le=len(VALIDATION_SCENES))] = 2
-    """How many of the two scenes of the split mini_val to make."""
+    train_scenes: Annotated[int, Field(ge=1)] = 8
+    """How many scenes of the training split to make: at most the eight of nuScenes' mini_train, or SemanticKITTI's ten
+    training sequences."""
+    validation_scenes: Annotated[int, Field(ge=1)] = 2
+    """How many scenes of the validation split to make: at most the two of nuScenes' mini_val, or SemanticKITTI's
+    one."""
     keyframes: Annotated[int, Field(ge=1)] = 20
     """Keyframes of a scene, two a second."""
     image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (112, 200)
-    """Height and width of the six cameras' images in pixels; the fields of view stay those of nuScenes."""
+    """Height and width of the cameras' images in pixels; the fields of view stay those of the real vehicle, whose
+    images have 900 x 1600 (nuScenes) or 375 x 1242 (SemanticKITTI)."""
     azimuth_steps: Annotated[int, Field(ge=8)] = 360
-    """Columns of a LiDAR sweep, each of 32 beams."""
+    """Columns of a LiDAR sweep, each of 32 beams (nuScenes) or 64 (SemanticKITTI)."""
 
-    @property
-    def scene_names(self) -> tuple[str, ...]:
-        """The scenes to make, those of the training split first."""
-        return TRAIN_SCENES[: self.train_scenes] + VALIDATION_SCENES[: self.validation_scenes]
+    def scene_names(self, format: str = NUSCENES) -> tuple[str, ...]:
+        """Return the scenes to make, those of the training split first.
+
+        Raises:
+            ConfigError: the format has fewer scenes.
+        """
+        chosen = FORMATS[format]
+        for name in ("train_scenes", "validation_scenes"):
+            asked, there = getattr(self, name), len(getattr(chosen, name))
+            if asked > there:
+                raise ConfigError(f"toy.{name}: the splits of {format} have at most {there}, found {asked}")
+        return chosen.train_scenes[: self.train_scenes] + chosen.validation_scenes[: self.validation_scenes]
 
 
-def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path) -> None:
-    """Render one scene: its sensor and label files below ``root``, then, last, its records of all tables as ``part``.
+def write_scene(options: ToyCityOptions, scene_name: str, root: Path, part: Path, format: str = NUSCENES) -> None:
+    """Render one scene: its sensor and label files below ``root``, then, last, the rest of what it holds as ``part``.
 
     Raises:
-        ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
+        ConfigError: ``scene_name`` is none of the format's scenes.
         DataError: ``root`` holds another data set.
     """
-    start_us = _start_us(scene_name)
-    _check_owner(root)
+    chosen = FORMATS[format]
+    if scene_name not in chosen.scenes:
+        raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(chosen.scenes)}")
+    chosen.check_owner(root)
+    start_us = _FIRST_US + chosen.scenes.index(scene_name) * _BETWEEN_US
     world = make_world(options.seed, scene_name, duration_s(options.keyframes))
-    writer = NuScenesWriter(root, options.seed, scene_name, start_us, world)
+    writer = chosen.writer(root, options.seed, scene_name, start_us, world)
     rng = scene_generator(options.seed, scene_name, "sensors")
     for number, keyframe in enumerate(
-        record(world, NUSCENES, options.keyframes, options.image_size, options.azimuth_steps, rng)
+        record(world, chosen.rig, options.keyframes, options.image_size, options.azimuth_steps, rng)
     ):
         writer.add(number, keyframe)
     write_json(part, writer.finish())
 
 
-def render_drive(options: ToyCityOptions, scene_name: str, output: Path) -> None:
-    """Render one scene as a vehicle of Waymo's sees it, into the folder of ``output``, which is written last.
+def join_scenes(parts: Sequence[Path], root: Path, format: str = NUSCENES) -> None:
+    """Put the parts of all scenes together below ``root``. Their order does not matter.
 
-    Raises:
-        ConfigError: ``scene_name`` is not one of nuScenes' mini scenes.
-    """
-    start_us = _start_us(scene_name)
-    world = make_world(options.seed, scene_name, duration_s(options.keyframes))
-    writer = WaymoWriter(output.parent, f"toy-{options.seed}-{scene_name}", start_us, world, options.azimuth_steps)
-    rng = scene_generator(options.seed, scene_name, "waymo sensors")
-    drive = record(world, WAYMO, options.keyframes, options.image_size, options.azimuth_steps, rng)
-    for number, keyframe in enumerate(drive):
-        writer.add(number, keyframe)
-    writer.finish(output)
-
-
-def _start_us(scene_name: str) -> int:
-    known = TRAIN_SCENES + VALIDATION_SCENES
-    if scene_name not in known:
-        raise ConfigError(f"the toy city has no scene {scene_name!r}\n  way out:  one of {', '.join(known)}")
-    return _FIRST_US + known.index(scene_name) * _BETWEEN_US
-
-
-def write_tables(parts: Sequence[Path], root: Path) -> None:
-    """Put the parts of all scenes and the shared records together: the tables in ``root``/v1.0-mini.
-
-    The order of ``parts`` does not matter. Label files that no part names, left by a killed run or by an earlier city
-    with other options, are deleted: the devkit would count them and refuse the folder.
+    Files that no part names, left by a killed run or by an earlier city with other options, are deleted.
 
     Raises:
         DataError: a part is missing or is none; ``root`` holds another data set.
     """
-    _check_owner(root)
-    scenes = sorted((_read_part(part) for part in parts), key=lambda tables: tables["scene"][0]["name"])
-    shared = shared_tables()
-    for table in TABLES:
-        records = shared.get(table, []) + [record for tables in scenes for record in tables[table]]
-        if table in LABEL_TABLES:
-            _delete_unnamed(root / table / VERSION, {Path(record["filename"]).name for record in records})
-        write_json(root / VERSION / f"{table}.json", records)
-
-
-def _check_owner(root: Path) -> None:
-    """Refuse to write into anything but a toy city or a folder without tables."""
-    table = root / VERSION / "scene.json"
-    if table.exists():
-        foreign = [scene["name"] for scene in json.loads(table.read_bytes()) if scene["description"] != DESCRIPTION]
-        if foreign:
-            raise DataError.at(
-                root,
-                expected="a toy city or a new folder",
-                found=f"a data set with {foreign[0]}",
-                fix="choose another folder for the toy city",
-            )
-
-
-def _delete_unnamed(folder: Path, names: set[str]) -> None:
-    for path in folder.iterdir():
-        if path.name not in names:
-            path.unlink()
-
-
-def _read_part(part: Path) -> dict:
-    try:
-        tables = json.loads(part.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError.at(
-            part, expected="the tables of a toy scene", found=str(error), fix="delete it and run again"
-        ) from None
-    if not isinstance(tables, dict) or set(tables) != set(TABLES):
-        raise DataError.at(part, expected="the tables of a toy scene", found="something else", fix=_AGAIN)
-    return tables
+    FORMATS[format].check_owner(root)
+    FORMATS[format].join(parts, root)

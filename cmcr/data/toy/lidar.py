@@ -31,6 +31,7 @@ class Sweep:
         points: (P, 5) float32 x, y, z in metres, intensity in [0, 255], ring.
         ray: (P,) int64 number of each point's ray: columns in the order of time, in each the rings from the lowest up.
         body: (P,) int32 number of the body each point lies on.
+        azimuth_steps: columns of the sweep.
         mover_times: time in seconds at which the beam passed each moving body, in the order of `RayCaster.movers`.
         moment: the world as the beam met it.
     """
@@ -38,6 +39,7 @@ class Sweep:
     points: NDArray[np.float32]
     ray: NDArray[np.intp]
     body: NDArray[np.int32]
+    azimuth_steps: int
     mover_times: NDArray[np.float64]
     moment: Moment
 
@@ -78,7 +80,7 @@ def scan(caster: RayCaster, rig: Rig, end_s: float, azimuth_steps: int, rng: np.
     in_lidar = (in_world - poses[1][:3, 3]) @ poses[1][:3, :3]
     ring = kept % len(level)
     points = np.column_stack([in_lidar, intensity, ring]).astype(np.float32)
-    return Sweep(points, kept, caster.body[hits.face[kept]], times, moment)
+    return Sweep(points, kept, caster.body[hits.face[kept]], azimuth_steps, times, moment)
 
 
 def _column_parts(azimuth_steps: int) -> NDArray[np.float64]:

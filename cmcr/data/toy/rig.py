@@ -121,6 +121,21 @@ NUSCENES = Rig(
 )
 
 
+#: KITTI's vehicle (doi 10.1177/0278364913491297, figure 3; cameras as calibrated on 26 September 2011), rounded. LiDAR
+#: x forward, y left; HDL-64E: 32 beams below of half a degree each, 32 above of a third. The camera fires at the end of
+#: the sweep, because the format has one pose for both.
+SEMANTIC_KITTI = Rig(
+    LidarMounting(
+        (0.76, 0.0, 1.73),
+        0.0,
+        0.0,
+        axes=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        elevations_deg=(*np.linspace(-24.9, -8.83, 32).tolist(), *np.linspace(-8.33, 2.0, 32).tolist()),
+        max_range_m=80.0,
+    ),
+    {"image_2": CameraMounting((1.03, 0.06, 1.65), 0.0, 0.0, 721.5, (609.6, 172.9), 0.0, (375, 1242))},
+)
+
 _WAYMO_FRONT, _WAYMO_SIDE = (1280, 1920), (886, 1920)
 
 #: A vehicle like Waymo's, whose frame is the ego frame. Its five cameras look forward and to the sides, and fire

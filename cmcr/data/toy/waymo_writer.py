@@ -1,6 +1,6 @@
 """Writing a toy recording for Waymo's format, in a form between: `workflow/waymo/pack.py` makes a TFRecord of it.
 
-Waymo's protos need an environment of their own, and rendering needs this one. So a drive is a folder: ``drive.json``
+Waymo's protos need an environment of their own, and rendering needs this one. So a drive is its part of the city (JSON)
 and, for each frame, an npz of its sweep and the JPEG images. Shapes: P points, A columns of a sweep.
 """
 
@@ -17,7 +17,7 @@ from cmcr.data.toy.lidar import column_times
 from cmcr.data.toy.recording import Keyframe
 from cmcr.data.toy.rig import WAYMO, world_from_ego
 from cmcr.data.toy.world import World
-from cmcr.files import atomic_path, write_json
+from cmcr.files import atomic_path
 
 #: Every so many frames one has labels of its points, as Waymo annotates about two of its ten frames a second.
 LABELLED_EVERY: Final = 2
@@ -51,11 +51,11 @@ _JPEG_QUALITY: Final = 92
 
 
 class WaymoWriter:
-    """Writes the frames of one drive into a folder."""
+    """Writes the frames of one drive below ``drives/<scene>``."""
 
-    def __init__(self, folder: Path, name: str, start_us: int, world: World, azimuth_steps: int):
-        self._folder, self._name, self._start_us = folder, name, start_us
-        self._world, self._azimuth_steps = world, azimuth_steps
+    def __init__(self, root: Path, seed: int, scene: str, start_us: int, world: World):
+        self._root, self._scene, self._start_us, self._world = root, scene, start_us, world
+        self._name = f"toy-{seed}-{scene}"
         self._class = np.array([_CLASS_OF_CATEGORY.get(body.category, 0) for body in world.bodies], np.uint8)
         # Instances are told apart among what has boxes; numbers count over the whole drive.
         countable = np.isin(self._class, list(_TYPE_OF_CLASS)) & np.array([body.is_thing for body in world.bodies])
@@ -68,13 +68,13 @@ class WaymoWriter:
         images = []
         for name, picture in keyframe.pictures.items():
             self._size = picture.pixels.shape[0], picture.pixels.shape[1]
-            file = f"{number:03d}_{name}.jpg"
-            with atomic_path(self._folder / file) as path:
+            file = f"drives/{self._scene}/{number:03d}_{name}.jpg"
+            with atomic_path(self._root / file) as path:
                 Image.fromarray(picture.pixels).save(path, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
             pose, time = picture.world_from_ego.ravel().tolist(), self._start_us / 1e6 + picture.time_s
             images.append({"camera": name, "file": file, "world_from_vehicle": pose, "time_s": time})
-        arrays = f"{number:03d}.npz"
-        with atomic_path(self._folder / arrays) as path, path.open("wb") as stream:
+        arrays = f"drives/{self._scene}/{number:03d}.npz"
+        with atomic_path(self._root / arrays) as path, path.open("wb") as stream:
             np.savez_compressed(stream, **self._sweep(keyframe))
         self._frames.append(
             {
@@ -87,33 +87,30 @@ class WaymoWriter:
             }
         )
 
-    def finish(self, output: Path) -> None:
-        """Write ``drive.json``, last."""
-        write_json(
-            output,
-            {
-                "name": self._name,
-                "inclinations_rad": np.radians(WAYMO.lidar.elevations_deg).tolist(),
-                "vehicle_from_lidar": WAYMO.ego_from_lidar().ravel().tolist(),
-                "cameras": [
-                    {
-                        "name": name,
-                        "size": list(self._size),
-                        "intrinsic": [*_four(camera.intrinsics(self._size)), 0.0, 0.0, 0.0, 0.0, 0.0],
-                        # Waymo's camera frame has the axes of the vehicle's: x forward, y left, z up.
-                        "vehicle_from_camera": camera.ego_from_sensor(np.eye(3)).ravel().tolist(),
-                    }
-                    for name, camera in WAYMO.cameras.items()
-                ],
-                "frames": self._frames,
-            },
-        )
+    def finish(self) -> dict[str, Any]:
+        """Return calibration and frames."""
+        return {
+            "name": self._name,
+            "inclinations_rad": np.radians(WAYMO.lidar.elevations_deg).tolist(),
+            "vehicle_from_lidar": WAYMO.ego_from_lidar().ravel().tolist(),
+            "cameras": [
+                {
+                    "name": name,
+                    "size": list(self._size),
+                    "intrinsic": [*_four(camera.intrinsics(self._size)), 0.0, 0.0, 0.0, 0.0, 0.0],
+                    # Waymo's camera frame has the axes of the vehicle's: x forward, y left, z up.
+                    "vehicle_from_camera": camera.ego_from_sensor(np.eye(3)).ravel().tolist(),
+                }
+                for name, camera in WAYMO.cameras.items()
+            ],
+            "frames": self._frames,
+        }
 
     def _sweep(self, keyframe: Keyframe) -> dict[str, NDArray[Any]]:
         """Return what a range image holds, by ray, and the pose of the vehicle at each of its columns."""
         sweep, beams = keyframe.sweep, len(WAYMO.lidar.elevations_deg)
         column, ring = np.divmod(sweep.ray, beams)
-        times = column_times(keyframe.time_s, self._azimuth_steps)
+        times = column_times(keyframe.time_s, sweep.azimuth_steps)
         poses_A44 = np.stack([world_from_ego(self._world, time) for time in times.tolist()])
         world_from_lidar = keyframe.world_from_ego @ WAYMO.ego_from_lidar()
         world_P3 = sweep.points[:, :3].astype(np.float64) @ world_from_lidar[:3, :3].T + world_from_lidar[:3, 3]

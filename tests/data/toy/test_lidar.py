@@ -102,7 +102,7 @@ def test_every_class_is_common_enough_to_be_learned() -> None:
     """At default size every thing class has at least 0.5 % of a split's points and is in most of its scans."""
     options = ToyCityOptions()
     counts = []
-    for scene in options.scene_names:
+    for scene in options.scene_names():
         caster = RayCaster(make_world(options.seed, scene, duration_s(options.keyframes)))
         for number in range(options.keyframes):
             sweep = scan(caster, NUSCENES, 0.1 + 0.5 * number, options.azimuth_steps, np.random.default_rng(number))
