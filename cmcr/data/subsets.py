@@ -33,7 +33,7 @@ class Subset:
         percent: the share that was asked for. Scenes and scans are whole, so `true_percent` may differ.
         rule: what was counted.
         index_checksum: of the index they were chosen from.
-        index_scans: number of scans in that index.
+        index_scans: number of scans in that index that have labels.
         tokens: of the chosen scans, in the order of the index.
     """
 
@@ -47,7 +47,7 @@ class Subset:
 
     @property
     def true_percent(self) -> float:
-        """Share of the split's scans that was chosen."""
+        """Share of the split's labelled scans that was chosen."""
         return 100 * len(self.tokens) / self.index_scans
 
     @property
@@ -115,11 +115,14 @@ _HEADER = {"dataset": str, "split": str, "percent": float, "rule": str, "index_c
 def make_subset(index: ScanIndex, percent: float, rule: SubsetRule) -> Subset:
     """Choose ``percent`` of the scenes or scans of ``index``, spread evenly (see `evenly_spread`).
 
+    Where some scans have labels and others not, those without are passed over (Waymo annotates some frames alone).
+
     Raises:
         ConfigError: the share is not in (0, 100], or so small that it would be less than one scene or scan.
     """
     groups: dict[str, list[str]] = {}
-    for record in index.records:
+    records = [record for record in index.records if record.labels is not None] or index.records
+    for record in records:
         groups.setdefault(record.scene if rule == "scene" else record.token, []).append(record.token)
     if not 0 < percent <= 100:
         raise ConfigError(f"a label share of {percent:g} %\n  expected: more than 0, at most 100")
@@ -134,7 +137,7 @@ def make_subset(index: ScanIndex, percent: float, rule: SubsetRule) -> Subset:
             f"  way out:  {100 / len(scans):g} % or more{hint}"
         )
     tokens = tuple(token for place in chosen for token in scans[place])
-    return Subset(index.dataset, index.split, float(percent), rule, index.checksum, len(index), tokens)
+    return Subset(index.dataset, index.split, float(percent), rule, index.checksum, len(records), tokens)
 
 
 def evenly_spread(number: int, percent: float, *, first: bool) -> list[int]:

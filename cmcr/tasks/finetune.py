@@ -127,12 +127,15 @@ def _check(
     record.check(weights, method=job.method, dataset=job.pretrain_dataset, seed=job.seed)
     if not labelled:
         raise ConfigError(f"{job.label_percent:g} % of the labels of {job.dataset}: not a single labelled scan")
-    for index in (train_index, validation_index):
-        if any(scan.labels is None for scan in index.records):
+    for index, positions in ((train_index, labelled), (validation_index, range(len(validation_index)))):
+        without = [index.records[place].token for place in positions if index.records[place].labels is None]
+        if without:
             raise DataError(
-                f"{index.root}: split {index.split} of {index.dataset} has no labels\n"
-                f"  expected: {index.version}/lidarseg.json and its files, which are a download of their own\n"
-                "  way out:  add them, and the index is made again"
+                f"{index.root}: split {index.split} of {index.dataset} has no labels for {len(without)} of "
+                f"{len(positions)} scans, the first is {without[0]}\n"
+                "  expected: labels for every scan that is learned from or scored\n"
+                f"  way out:  get the labels (nuScenes: {index.version}/lidarseg.json and its files, a separate "
+                "download), or name another split (Waymo: one that ends in _labelled)"
             )
     train_index.check_apart(validation_index)
 

@@ -156,3 +156,16 @@ def test_a_subset_of_another_index_is_refused():
     other = dataclasses.replace(INDEX, records=INDEX.records[:-1], checksum="")
     with pytest.raises(DataError, match="another index"):
         make_subset(INDEX, 25, "scene").positions_in(other)
+
+
+def test_scans_without_labels_are_passed_over() -> None:
+    records = tuple(
+        dataclasses.replace(record, labels="x.label" if place % 2 else None)
+        for place, record in enumerate(make_index(2, 4).records)
+    )
+    index = dataclasses.replace(INDEX, records=records, checksum="")
+    subset = make_subset(index, 100, "scan")
+    assert subset.tokens == ("t000_01", "t000_03", "t001_01", "t001_03")
+    assert subset.true_percent == 100
+    assert make_subset(index, 50, "scan").tokens == ("t000_01", "t001_01")
+    assert make_subset(index, 50, "scene").tokens == ("t001_01", "t001_03")

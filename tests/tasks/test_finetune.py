@@ -201,9 +201,9 @@ def test_a_model_for_other_classes_or_no_model_is_refused(weights: Path, tmp_pat
 
 
 def test_scans_without_labels_are_refused_before_training(weights: Path, tmp_path: Path) -> None:
-    index = invented_index(3)
+    index = invented_index(4)
     bare = dataclasses.replace(index, records=tuple(dataclasses.replace(r, labels=None) for r in index.records))
-    with pytest.raises(DataError, match=r"(?s)split train of invented has no labels.*lidarseg\.json"):
+    with pytest.raises(DataError, match=r"(?s)split train of invented has no labels for 3 of 3.*lidarseg\.json"):
         run(finetune_job(), weights, tmp_path, train_index=bare)
 
 
