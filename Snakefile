@@ -17,6 +17,7 @@ include: "workflow/rules/pictures.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/published.smk"
 
 
 rule all_tables:

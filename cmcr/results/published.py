@@ -64,6 +64,18 @@ class Split:
 
 
 @dataclass(frozen=True)
+class ComparedMethod:
+    """One of our methods as it is looked up in published tables."""
+
+    label: str
+    """Name for print."""
+    published_as: str | None = None
+    """Name in published tables; None takes the label, or what the table of names has for it."""
+    teacher: str | None = None
+    """Kind of the image teacher, ``none`` for a method without images; None where it is not known."""
+
+
+@dataclass(frozen=True)
 class Reference:
     """All published numbers, and what is needed to find the counterpart of one of ours."""
 
