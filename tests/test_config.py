@@ -10,6 +10,7 @@ import yaml
 from cmcr.config import Config, parse_config
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.plan import Plan
+from cmcr.results.published import read_names
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
 
@@ -270,3 +271,18 @@ def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]
     assert plan.labels["less"] == "less"
     assert plan.ablations == {"cmcr": ["less", "cmcr"]}
     assert parse_config(config.model_dump(mode="json"), "again") == config
+
+
+def test_rows_are_looked_up_in_published_tables_by_data_alone() -> None:
+    values = read(next(path for path in CONFIGS if path.name == "paper.yaml"))
+    values = changed(values, "methods.slidr", {"label": "SLidR (ours)", "published_as": "SLidR"})
+    plan = Plan.of(parse_config(values, "paper"), "paper")
+    found = {row: (method.label, method.published_as, method.teacher) for row, method in plan.looked_up.items()}
+    assert found["slidr"] == ("SLidR (ours)", "SLidR", "resnet50")
+    assert found["ppkt"] == ("PPKT", None, "resnet50")
+    assert found["scratch"] == ("Scratch", None, "none")
+    # The recipes of the SLidR family run the network of its tables, by the name that the table of names has for it.
+    names = read_names(CONFIGS[0].parents[1] / "results" / "reference" / "names.csv")
+    assert names["network", plan.network] == ("MinkUNet34",)
+    smaller = changed(values, "backbone", {"planes": [32] * 8})
+    assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network) not in names

@@ -94,6 +94,21 @@ def test_pictures_and_measures_are_asked_of_methods_whose_options_have_them(work
     }
 
 
+def test_only_runs_on_real_data_are_compared_with_published_numbers(workflow: Workflow) -> None:
+    comparison = "Write the run's numbers beside published ones"
+    assert comparison not in planned(workflow.run("-n"))
+
+    def on_disk(config: dict[str, Any]) -> None:
+        config["datasets"]["real"] = {**config["datasets"]["toy_nuscenes"], "root": "real", "toy": None}
+        config["tasks"]["segmentation"]["real"] = config["tasks"]["segmentation"]["toy_nuscenes"]
+
+    for table in ("sample", "scene"):  # enough for a dry run
+        (workflow.folder / "real" / "v1.0-mini").mkdir(parents=True, exist_ok=True)
+        (workflow.folder / "real" / "v1.0-mini" / f"{table}.json").write_text("[]")
+    workflow.configure(with_change(on_disk))
+    assert comparison in planned(workflow.run("-n"))
+
+
 def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     workflow.configure(with_change(lambda config: config.pop("diagnostics")))
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))
