@@ -28,6 +28,7 @@ COMMANDS = {
     "tables": "write the comparison tables",
     "ablation-table": "write the table of what varies one method",
     "published-table": "write a run's numbers beside published ones",
+    "cost-table": "write the table of what each method costs",
     "diagnostics-table": "write the table of what pre-trained networks hold",
     "figure": "draw a figure of the comparison",
     "draw-features": "draw paired points and learned features on the images of a scan",

@@ -205,10 +205,12 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
     results = finished.folder / "results" / "tiny"
     assert {path.name for path in (results / "tables").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("segmentation", "segmentation_per_class", "diagnostics")
+        for name in ("segmentation", "segmentation_per_class", "diagnostics", "cost")
         for suffix in ("csv", "md", "tex")
     }
     assert "Diagnostics on toy data" in (results / "tables" / "diagnostics.md").read_text()
+    assert "not pre-trained here" in (results / "tables" / "cost.md").read_text()
+    assert "Cost on toy data" in (results / "tables" / "cost.md").read_text()
     assert (results / "figures" / "features_toy_nuscenes_ppkt.png").stat().st_size > 10_000
     assert (results / "figures" / "losses_toy_nuscenes_ppkt.svg").is_file()
     assert "toy" in (results / "tables" / "segmentation.md").read_text()
