@@ -36,6 +36,7 @@ COMMANDS = {
     "draw-held-out": "draw what a pre-trained method makes of a scan it never saw",
     "measure-held-out": "measure a pre-trained method on scans it never saw",
     "show": "print a run's tables and say where everything is",
+    "results": "list, show, compare and export finished runs",
     "methods": "list the methods that can be run",
     "export-predictions": "write a segmentation network's predictions in the official submission format",
     "export-weights": "write a backbone in MinkowskiEngine's layout, for others",
