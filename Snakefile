@@ -18,6 +18,8 @@ include: "workflow/rules/pictures.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/published.smk"
+include: "workflow/rules/cost.smk"
 
 
 rule all_tables:

@@ -134,6 +134,9 @@ class MethodOptions(Options):
     """Id of the method's plug-in file; null takes the row's own id. Two rows may share a plug-in."""
     label: str | None = None
     """Name in tables and figures; null takes the plug-in's."""
+    published_as: str | None = None
+    """Name in the published tables of ``results/reference/``, to which ``tables/published.*`` compares; null takes the
+    label."""
     options: dict[str, Any] = Field(default={})
     """The method's own options where they differ from its defaults."""
     recipe: dict[str, Any] = Field(default={})

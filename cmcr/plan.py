@@ -23,6 +23,7 @@ from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file, r
 from cmcr.pretrain.published import PUBLISHED_FILE, ImportJob
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
+from cmcr.results.published import ComparedMethod
 from cmcr.tasks.job import FinetuneJob, Protocol
 
 _NO_TRAINING = PretrainOptions(dataset=NO_DATASET, recipe=Recipe(epochs=1, batch_size=1))
@@ -115,6 +116,25 @@ class Plan:
     def compared(self) -> dict[str, str]:
         """Labels of the rows that the tables and figures of the tasks compare: all but the ablations."""
         return {row: label for row, label in self.labels.items() if self.config.methods[row].ablation_of is None}
+
+    @property
+    def network(self) -> str:
+        """What the table of published names calls the 3D network: its id and its size."""
+        sizes = self.config.backbone.model_dump(mode="json", exclude={"batch_norm_momentum"})
+        parts = (f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in sizes.items())
+        return " ".join([self.config.backbone.id, *parts])
+
+    @property
+    def looked_up(self) -> dict[str, ComparedMethod]:
+        """By each row of `compared`, how it is looked up in published tables."""
+        found = {}
+        for row, label in self.compared.items():
+            options, method = self.config.methods[row], self.classes[row]
+            teacher = self.config.teacher.kind if method.needs_images else "none"
+            # Of weights without a plug-in nothing is known.
+            known = options.weights is None or options.plugin is not None
+            found[row] = ComparedMethod(label, options.published_as, teacher if known else None)
+        return found
 
     @property
     def ablations(self) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ import yaml
 from cmcr.config import Config, parse_config
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.plan import Plan
+from cmcr.results.published import read_names
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
 
@@ -292,3 +293,18 @@ def test_only_semantic_kitti_itself_has_a_camera_in_its_format(toy: dict[str, An
     for version, expected in (("semantic_kitti", True), ("scribble_kitti", True), ("semantic_poss", False)):
         values = changed(toy, "datasets.kitti", {**KITTI, "version": version})
         assert parse_config(values, "toy.yaml").datasets["kitti"].has_cameras is expected
+
+
+def test_rows_are_looked_up_in_published_tables_by_data_alone() -> None:
+    values = read(next(path for path in CONFIGS if path.name == "paper.yaml"))
+    values = changed(values, "methods.slidr", {"label": "SLidR (ours)", "published_as": "SLidR"})
+    plan = Plan.of(parse_config(values, "paper"), "paper")
+    found = {row: (method.label, method.published_as, method.teacher) for row, method in plan.looked_up.items()}
+    assert found["slidr"] == ("SLidR (ours)", "SLidR", "resnet50")
+    assert found["ppkt"] == ("PPKT", None, "resnet50")
+    assert found["scratch"] == ("Scratch", None, "none")
+    # The recipes of the SLidR family run the network of its tables, by the name that the table of names has for it.
+    names = read_names(CONFIGS[0].parents[1] / "results" / "reference" / "names.csv")
+    assert names["network", plan.network] == ("MinkUNet34",)
+    smaller = changed(values, "backbone", {"planes": [32] * 8})
+    assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network) not in names

@@ -19,7 +19,7 @@ def run(arguments: Namespace) -> None:
     tables = [path for path in (folder / "tables").glob("*.md") if not path.stem.endswith("_per_class")]
     if not tables:
         raise CMCRError(f"{folder / 'tables'}: no tables here\n  way out:  make them with `snakemake all_tables`")
-    last = ("ablation", "diagnostics")  # the tasks come first
+    last = ("ablation", "diagnostics", "published", "cost")  # the tasks come first
     for path in sorted(tables, key=lambda path: (path.stem in last, path)):
         print(path.read_text(encoding="utf-8"))
     places = {"scores": folder / "scores.tsv", "tables": folder / "tables", "figures": folder / "figures"}

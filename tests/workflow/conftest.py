@@ -101,11 +101,12 @@ class Workflow:
         process.communicate()
 
     def outcome(self) -> dict[str, bytes]:
-        """Scores and tables of the run, diagnostics among them, by path."""
+        """Scores and tables of the run, diagnostics among them, by path; costs differ from run to run."""
         results = self.folder / "results" / "tiny"
         return {
             path.relative_to(results).as_posix(): path.read_bytes()
             for path in [results / "scores.tsv", *sorted((results / "tables").iterdir())]
+            if path.stem != "cost"
         }
 
     def temporary_files(self) -> list[str]:

@@ -153,6 +153,21 @@ def test_pre_training_and_fine_tuning_on_a_toy_semantic_kitti(workflow: Workflow
     assert len(list((workflow.folder / "results/tiny/data/toy_kitti/sequences/00/velodyne").iterdir())) == 3
 
 
+def test_only_runs_on_real_data_are_compared_with_published_numbers(workflow: Workflow) -> None:
+    comparison = "Write the run's numbers beside published ones"
+    assert comparison not in planned(workflow.run("-n"))
+
+    def on_disk(config: dict[str, Any]) -> None:
+        config["datasets"]["real"] = {**config["datasets"]["toy_nuscenes"], "root": "real", "toy": None}
+        config["tasks"]["segmentation"]["real"] = config["tasks"]["segmentation"]["toy_nuscenes"]
+
+    for table in ("sample", "scene"):  # enough for a dry run
+        (workflow.folder / "real" / "v1.0-mini").mkdir(parents=True, exist_ok=True)
+        (workflow.folder / "real" / "v1.0-mini" / f"{table}.json").write_text("[]")
+    workflow.configure(with_change(on_disk))
+    assert comparison in planned(workflow.run("-n"))
+
+
 def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     workflow.configure(with_change(lambda config: config.pop("diagnostics")))
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))
@@ -249,10 +264,12 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
     results = finished.folder / "results" / "tiny"
     assert {path.name for path in (results / "tables").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("segmentation", "segmentation_per_class", "diagnostics")
+        for name in ("segmentation", "segmentation_per_class", "diagnostics", "cost")
         for suffix in ("csv", "md", "tex")
     }
     assert "Diagnostics on toy data" in (results / "tables" / "diagnostics.md").read_text()
+    assert "not pre-trained here" in (results / "tables" / "cost.md").read_text()
+    assert "Cost on toy data" in (results / "tables" / "cost.md").read_text()
     assert (results / "figures" / "features_toy_nuscenes_ppkt.png").stat().st_size > 10_000
     assert (results / "figures" / "losses_toy_nuscenes_ppkt.svg").is_file()
     assert "toy" in (results / "tables" / "segmentation.md").read_text()

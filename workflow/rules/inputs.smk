@@ -139,11 +139,41 @@ def get_all_held_out(row):
     return [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds]
 
 
+def get_benchmark(of):
+    """The benchmark that lies beside a log of the same name."""
+    return f"{results}/benchmarks/{os.path.relpath(of, results)}.tsv"
+
+
+def get_cost_files(row):
+    """Where a row's jobs left what they cost. Benchmarks are no inputs: an absent one must not start a training again."""
+    where = {seed: get_backbone(plan.pretrain_dataset(row), row, seed) for seed in cfg.seeds}
+    mine = [run for run in runs if run.method == row]
+    return {
+        "label": plan.labels[row],
+        "plugin": os.path.relpath(plan.plugins[row]),
+        "trained": row in plan.trained_rows,
+        "batch_size": plan.pretrain_job(row, cfg.seeds[0]).recipe.batch_size,
+        "weights": where,
+        "pretrain": {seed: get_benchmark(os.path.dirname(path)) for seed, path in where.items()},
+        "finetune": {
+            seed: {get_scores(run): get_benchmark(os.path.dirname(get_scores(run))) for run in mine if run.seed == seed}
+            for seed in cfg.seeds
+        },
+    }
+
+
 def get_tables():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
     names += ["ablation"] if plan.ablations else []
     names += ["diagnostics"] if cfg.diagnostics else []
+    names += ["published"] if on_real_data() else []
+    names += ["cost"] if runs else []
     return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
+
+
+def on_real_data():
+    """Toy numbers are not compared with published ones."""
+    return any(cfg.datasets[run.dataset].toy is None for run in runs)
 
 
 def get_figures():

@@ -1,0 +1,22 @@
+"""What the run's jobs cost."""
+
+
+rule write_costs:
+    input:
+        [get_backbone(plan.pretrain_dataset(row), row, seed) for row in plan.rows for seed in cfg.seeds],
+        [get_scores(run) for run in runs],
+    output:
+        multiext(f"{results}/tables/cost", ".csv", ".md", ".tex"),
+    log:
+        f"{results}/logs/tables/cost.log",
+    conda:
+        "../../environment.yml"
+    params:
+        methods=json.dumps({row: get_cost_files(row) for row in plan.rows}),
+        device=cfg.compute.device,
+        folder=subpath(output[0], parent=True),
+        code=get_code("cost-table", *(plan.plugins[row] for row in plan.rows)),
+    message:
+        "Write the table of costs"
+    script:
+        "../scripts/write_costs.py"

@@ -1,0 +1,30 @@
+"""The run's numbers beside published ones."""
+
+reference = os.path.relpath(f"{workflow.basedir}/results/reference")
+
+
+rule compare_published:
+    input:
+        scores=f"{results}/scores.tsv",
+        published=[f"{reference}/published.csv", f"{reference}/cmcr_paper.csv"],
+        names=f"{reference}/names.csv",
+        lineages=f"{reference}/lineages.csv",
+        splits=f"{reference}/splits.csv",
+        gaps=f"{reference}/gaps.csv",
+    output:
+        multiext(f"{results}/tables/published", ".csv", ".md", ".tex"),
+    log:
+        f"{results}/logs/tables/published.log",
+    conda:
+        "../../environment.yml"
+    params:
+        methods=json.dumps({row: vars(method) for row, method in plan.looked_up.items()}),
+        network=plan.network,
+        folder=subpath(output[0], parent=True),
+        code=get_code("published-table"),
+    message:
+        "Write the run's numbers beside published ones"
+    shell:
+        "python -m cmcr published-table --scores {input.scores} --methods {params.methods:q} --network {params.network:q}"
+        " --names {input.names} --lineages {input.lineages} --splits {input.splits} --gaps {input.gaps}"
+        " --folder {params.folder} {input.published} > {log} 2>&1"

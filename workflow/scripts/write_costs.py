@@ -1,0 +1,11 @@
+"""``cmcr cost-table`` as a script, because the list of files may be longer than a shell command may be."""
+
+from argparse import ArgumentParser
+
+from cmcr.commands import cost_table
+
+parser = ArgumentParser()
+cost_table.add_arguments(parser)
+given = snakemake.params  # noqa: F821 (given by Snakemake)
+arguments = ["--methods", given.methods, "--device", given.device, "--folder", given.folder]
+cost_table.run(parser.parse_args(arguments))
