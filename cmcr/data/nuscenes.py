@@ -132,8 +132,8 @@ def _read_instances(path: Path, lidarseg: NDArray[np.uint8] | None, num_points: 
         raise DataError.at(
             path,
             expected="the categories of lidarseg, or 0 where boxes overlap",
-            found=f"others at {len(apart)} of {num_points} points: {categories[first]} at point {first}, where lidarseg "
-            f"has {lidarseg[first]}",
+            found=f"others at {len(apart)} of {num_points} points: {categories[first]} at point {first}, where lidarseg"
+            f" has {lidarseg[first]}",
             fix="fetch lidarseg and panoptic labels of the same release",
         )
     instances[(categories == 0) & (lidarseg != 0)] = VOID

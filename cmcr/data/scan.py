@@ -56,8 +56,8 @@ class Scan:
         points: (P, 4) float32, x y z in metres in the LiDAR frame, intensity in [0, 1].
         cameras: the images of the same moment, in the data set's fixed order; empty if it has none.
         labels: (P,) uint8 training class of each point, `IGNORE` where there is none to learn; None if unlabelled.
-        instances: (P,) int32 instance within the scan, 0 for no instance, `VOID` for no part in any panoptic metric; None
-            if the data set has none. Two objects of a class never share a number.
+        instances: (P,) int32 instance within the scan, 0 for no instance, `VOID` for no part in any panoptic metric;
+            None if the data set has none. Two objects of a class never share a number.
     """
 
     token: str

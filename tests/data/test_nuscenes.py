@@ -108,7 +108,8 @@ BAD_FILES = {
         "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 7, 3, d)),
         "instances with a category", "instance 3 without one, at 1 points, 7 the first"),
     "panoptic against lidarseg": (
-        "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 5, d // 1000 % 31 * 1000 + 1000, d)),
+        "0_panoptic.npz",
+        lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 5, d // 1000 % 31 * 1000 + 1000, d)),
         "categories of lidarseg", r"others at 1 of 300 points: \d+ at point 5, where lidarseg has"),
     "panoptic of text": (
         "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.full(len(d), "car")), "array 'data'", ""),
@@ -131,7 +132,7 @@ def test_each_bad_file_gives_one_clear_error(scans: ScanIndex, case):
 
 
 def test_points_that_only_the_panoptic_labels_leave_out_are_void(scans: ScanIndex):
-    """nuScenes gives the panoptic label 0 to points in the boxes of two objects; lidarseg knows their category."""
+    """The panoptic labels have 0 for points in the boxes of two objects; lidarseg knows their category."""
     before = scans.read(0)
     in_two_boxes = np.arange(300) % 7 == 0
     set_panoptic(scans.root / "0_panoptic.npz", lambda d: np.where(in_two_boxes, 0, d))
