@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -66,9 +67,8 @@ class PanopticHead(nn.Module):
                 nn.BatchNorm2d(channels),
                 nn.ReLU(),
             ]
-        last = nn.Conv2d(channels, 1, 1)
-        nn.init.constant_(last.bias, math.log(_FIRST_HEAT / (1 - _FIRST_HEAT)))
-        self.plane = nn.Sequential(*layers, last)
+        self.plane = nn.Sequential(*layers, nn.Conv2d(channels, 1, 1, bias=False))
+        self.heat_bias = nn.Parameter(torch.tensor(math.log(_FIRST_HEAT / (1 - _FIRST_HEAT))))
 
     def forward(self, voxel_VC: Tensor, xy_V2: Tensor, scan_V: Tensor, scans: int) -> PanopticOutput:
         """Look at a batch.
@@ -79,11 +79,8 @@ class PanopticHead(nn.Module):
             scan_V: (V,) int64 scan of each voxel.
             scans: B.
         """
-        return PanopticOutput(
-            self.classes(voxel_VC),
-            self.offset(voxel_VC),
-            self.plane(self._seen_from_above(voxel_VC, xy_V2, scan_V, scans))[:, 0],
-        )
+        heat_BSS = self.plane(self._seen_from_above(voxel_VC, xy_V2, scan_V, scans))[:, 0] + self.heat_bias
+        return PanopticOutput(self.classes(voxel_VC), self.offset(voxel_VC), heat_BSS)
 
     def _seen_from_above(self, voxel_VC: Tensor, xy_V2: Tensor, scan_V: Tensor, scans: int) -> Tensor:
         """Return (B, H, S, S): the largest value of each channel over the voxels of a cell."""

@@ -134,7 +134,7 @@ class PanopticTask(Task):
         return self.head(voxel_VC, xy_V2, scan_V, len(batch.tokens))
 
     def losses(self, output: PanopticOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return ``cross_entropy`` and ``lovasz`` over labelled voxels, ``heatmap``, and ``offset`` over those of things."""
+        """Return ``cross_entropy``, ``lovasz``, ``heatmap``, and ``offset``, which is taken on voxels of things."""
         labels_P, instances_P = _labels(batch)
         options = self.options
         instance_P, centre_N2, scan_N = self._true_centres(labels_P, instances_P, batch)
@@ -148,7 +148,7 @@ class PanopticTask(Task):
         return losses
 
     def _true_centres(self, labels_P: Tensor, instances_P: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (P,) int64 instance of each point, -1 for none; (N, 2) centres of these in metres; (N,) their scans."""
+        """Return (P,) int64 instance of each point, -1 for none; (N, 2) their centres in metres; (N,) their scans."""
         things_K = torch.from_numpy(self.things_K).to(labels_P.device)
         thing_M = (things_K[labels_P] & (instances_P > 0)).nonzero()[:, 0]
         kind_M = batch.scan_P[thing_M] * len(self.class_names) + labels_P[thing_M]
@@ -200,7 +200,7 @@ class PanopticTask(Task):
             )
 
     def metrics(self) -> list[Metric]:
-        """Return PQ, SQ and RQ over all classes, over things and over stuff, PQ-dagger and mIoU; then those of each class."""
+        """Return PQ, SQ and RQ over all classes, over things and over stuff, PQ-dagger and mIoU; then each class."""
         quality, counted = self.counted.quality, self.counted
         groups = {"": counted.things | counted.stuff, "_things": counted.things, "_stuff": counted.stuff}
         means = {
