@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cmcr.data.index import ScanIndex
-from cmcr.tasks.predict import write_lidarseg_submission
+from cmcr.tasks.predict import write_submission
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -18,4 +18,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Write one file per scan."""
-    write_lidarseg_submission(arguments.model, ScanIndex.load(arguments.index), arguments.output)
+    write_submission(arguments.model, ScanIndex.load(arguments.index), arguments.output)

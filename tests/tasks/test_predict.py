@@ -19,7 +19,7 @@ from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.recipe import Recipe
 from cmcr.results.scores import Scores
 from cmcr.tasks.finetune import finetune
-from cmcr.tasks.predict import write_lidarseg_submission
+from cmcr.tasks.predict import write_submission
 
 GRID = VoxelGrid(kind="cartesian", size_m=0.5)
 
@@ -55,7 +55,7 @@ def tuned(toy_nuscenes: Path, validation: ScanIndex, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="module")
 def submission(tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("submission")
-    write_lidarseg_submission(tuned[0], validation, output)
+    write_submission(tuned[0], validation, output)
     return output
 
 
@@ -113,7 +113,7 @@ def test_a_split_without_labels_can_be_predicted(
         dataclasses.replace(record, labels=None, labels_bytes=None, panoptic=None, panoptic_bytes=None)
         for record in validation.records
     )
-    write_lidarseg_submission(tuned[0], dataclasses.replace(validation, records=blind, checksum=""), tmp_path)
+    write_submission(tuned[0], dataclasses.replace(validation, records=blind, checksum=""), tmp_path)
     for path in submission.rglob("*.bin"):
         assert (tmp_path / path.relative_to(submission)).read_bytes() == path.read_bytes()
 
@@ -124,16 +124,16 @@ def test_an_interrupted_export_has_no_submission_file(
     lost = dataclasses.replace(validation.records[-1], lidar="samples/LIDAR_TOP/lost.bin")
     index = dataclasses.replace(validation, records=(*validation.records[:-1], lost), checksum="")
     with pytest.raises(DataError, match=r"lost\.bin"):
-        write_lidarseg_submission(tuned[0], index, tmp_path)
+        write_submission(tuned[0], index, tmp_path)
     assert not list(tmp_path.rglob("submission.json"))
     assert len(list(tmp_path.rglob("*_lidarseg.bin"))) == len(validation) - 1
 
 
 def test_what_does_not_fit_is_refused(tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="a model for"):
-        write_lidarseg_submission(tuned[0], invented_index(1), tmp_path)
+        write_submission(tuned[0], invented_index(1), tmp_path)
     with pytest.raises(ConfigError, match="nuScenes"):
-        write_lidarseg_submission(tuned[0], dataclasses.replace(validation, reader="kitti"), tmp_path)
+        write_submission(tuned[0], dataclasses.replace(validation, reader="kitti"), tmp_path)
     with pytest.raises(WeightsError, match="no such weight file"):
-        write_lidarseg_submission(tmp_path / "none.safetensors", validation, tmp_path)
+        write_submission(tmp_path / "none.safetensors", validation, tmp_path)
     assert not list(tmp_path.iterdir())
