@@ -103,7 +103,11 @@ def test_touching_instances_are_told_apart_by_their_votes() -> None:
 @given(seed=st.integers(0, 10**6), points=st.integers(0, 40), centres=st.integers(0, 6))
 def test_equal_to_a_slow_loop(seed: int, points: int, centres: int) -> None:
     rng = np.random.default_rng(seed)
-    class_P, vote_P2, centre_N2 = rng.integers(1, 4, points), rng.normal(0, 2, (points, 2)), rng.normal(0, 2, (centres, 2))
+    class_P, vote_P2, centre_N2 = (
+        rng.integers(1, 4, points),
+        rng.normal(0, 2, (points, 2)),
+        rng.normal(0, 2, (centres, 2)),
+    )
     members: list[list[int]] = [[] for _ in range(centres)]
     for point in range(points):
         distances = [float(np.hypot(*(vote_P2[point] - centre))) for centre in centre_N2]
