@@ -119,12 +119,14 @@ class PanopticTask(Task):
 
     @classmethod
     def check(cls, index: ScanIndex) -> None:
-        """See `Task.check`; every scan needs panoptic labels too."""
+        """See `Task.check`; every scan needs instances too."""
         super().check(index)
-        if any(scan.panoptic is None for scan in index.records):
+        # Where instances have no file of their own, as on SemanticKITTI, only a scan can tell that they are there.
+        in_files = all(scan.panoptic is not None for scan in index.records)
+        if not in_files and index.read(0).instances is None:
             raise DataError(
                 f"{index.root}: split {index.split} of {index.dataset} has no panoptic labels\n"
-                f"  expected: {index.version}/panoptic.json and its files, which are a download of their own\n"
+                f"  expected: on nuScenes {index.version}/panoptic.json and its files, a download of their own\n"
                 "  way out:  add them, and the index is made again"
             )
 

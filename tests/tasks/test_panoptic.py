@@ -223,6 +223,15 @@ def test_a_split_without_one_kind_of_labels_is_refused(toy_nuscenes: Path, field
         PanopticTask.check(dataclasses.replace(index, records=records))
 
 
+def test_instances_without_files_of_their_own_will_do() -> None:
+    """As on SemanticKITTI, whose label words hold classes and instances."""
+    index = dataclasses.replace(invented_index(2), thing_classes=(2,))
+    assert all(record.panoptic is None for record in index.records)
+    PanopticTask.check(index)
+    with pytest.raises(DataError, match="no panoptic labels"):
+        PanopticTask.check(invented_index(2))
+
+
 def ceiling(index: ScanIndex, options: PanopticOptions) -> PanopticQuality:
     """Quality of grouping alone, each scan's own classes, centres and heatmap given."""
     task = PanopticTask.build(1, index, options)
