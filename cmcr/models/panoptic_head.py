@@ -26,7 +26,7 @@ class PanopticHeadOptions(Options):
     grid: BirdsEyeGrid = BirdsEyeGrid()
     """The cells of the heatmap."""
     channels: PositiveInt = 32
-    """Channels of the plane, and hidden units of the offsets."""
+    """Channels of the plane."""
     layers: PositiveInt = 3
     """Convolutions of the plane, 3 x 3, each with twice the reach of the one before: three layers see 7 cells to each
     side. (A car is hollow from above: its centre lies up to two metres from its points.)"""
@@ -46,7 +46,7 @@ class PanopticOutput(NamedTuple):
 class PanopticHead(nn.Module):
     """Three small heads on voxel features.
 
-    Classes are a linear map, as in segmentation, and offsets a hidden layer more. The heatmap needs a plane, and the
+    Classes are a linear map, as in segmentation; offsets have a hidden layer as wide as the backbone. The heatmap needs a plane, and the
     backbone's features are scattered in space: each voxel's features, through a linear layer and a ReLU, go to the cell
     below the point that stands for it; a cell takes the largest value of each channel over its voxels, and an empty
     one has zeros. So Cartesian and cylindrical voxels come to the same plane, and nothing is learned about height
@@ -57,7 +57,7 @@ class PanopticHead(nn.Module):
         super().__init__()
         self.grid, channels = options.grid, options.channels
         self.classes = nn.Linear(in_channels, classes)
-        self.offset = nn.Sequential(nn.Linear(in_channels, channels), nn.ReLU(), nn.Linear(channels, 2))
+        self.offset = nn.Sequential(nn.Linear(in_channels, in_channels), nn.ReLU(), nn.Linear(in_channels, 2))
         self.to_plane = nn.Sequential(nn.Linear(in_channels, channels), nn.ReLU())
         layers: list[nn.Module] = []
         for number in range(options.layers):
