@@ -46,11 +46,11 @@ class PanopticOutput(NamedTuple):
 class PanopticHead(nn.Module):
     """Three small heads on voxel features.
 
-    Classes are a linear map, as in segmentation; offsets have a hidden layer as wide as the backbone. The heatmap needs a plane, and the
-    backbone's features are scattered in space: each voxel's features, through a linear layer and a ReLU, go to the cell
-    below the point that stands for it; a cell takes the largest value of each channel over its voxels, and an empty
-    one has zeros. So Cartesian and cylindrical voxels come to the same plane, and nothing is learned about height
-    that the backbone does not already know. Convolutions carry the features to the centres, which often are empty.
+    Classes are a linear map, as in segmentation; offsets have a hidden layer as wide as the backbone. The heatmap needs
+    a plane: each voxel's features, through a linear layer and a ReLU, go to the cell below the point that stands for
+    it; a cell takes the largest value of each channel over its voxels, and an empty one has zeros. So Cartesian and
+    cylindrical voxels come to the same plane, and about height it knows what the backbone knows. Convolutions carry
+    the features to the centres, which often lie in empty cells.
     """
 
     def __init__(self, in_channels: int, classes: int, options: PanopticHeadOptions):

@@ -51,8 +51,8 @@ class PanopticOptions(AnyOptions):
     heatmap_loss: HeatmapLoss = "mse"
     """Squared error, or CenterNet's focal loss (Panoptic-PolarNet: squared error)."""
     heatmap_weight: Weight = 0.1
-    """Factor of the heatmap's loss, which is a sum per instance (chosen on the toy city, where 1 takes seven points of
-    mIoU away; Panoptic-PolarNet: 100 on a mean over cells)."""
+    """Factor of the heatmap's loss, which is a sum per instance (chosen on the toy city, where a larger one
+    costs mIoU; Panoptic-PolarNet: 100 on a mean over cells)."""
     offset_weight: Weight = 0.5
     """Factor of the offsets' loss, in metres (chosen on the toy city; Panoptic-PolarNet: 10, in polar cells)."""
     threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1
