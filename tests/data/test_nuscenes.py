@@ -110,7 +110,7 @@ BAD_FILES = {
     "panoptic against lidarseg": (
         "0_panoptic.npz",
         lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 5, d // 1000 % 31 * 1000 + 1000, d)),
-        "categories of lidarseg", r"others at 1 of 300 points: \d+ at point 5, where lidarseg has"),
+        "classes of lidarseg", r"others at 1 of 300 points: category \d+ at point 5, where lidarseg has"),
     "panoptic of text": (
         "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.full(len(d), "car")), "array 'data'", ""),
 }  # fmt: skip
@@ -143,6 +143,15 @@ def test_points_that_only_the_panoptic_labels_leave_out_are_void(scans: ScanInde
     np.testing.assert_array_equal(scan.labels, before.labels)  # segmentation learns them all the same
     assert (scan.instances[void] == VOID).all()
     np.testing.assert_array_equal(scan.instances[~void], np.where(in_two_boxes, 0, before.instances)[~void])
+
+
+def test_categories_of_one_class_do_not_contradict_each_other(scans: ScanIndex):
+    """Lidarseg may call a bus rigid and its box bendy."""
+    np.full(300, 16, dtype=np.uint8).tofile(scans.root / "0_lidarseg.bin")
+    set_panoptic(scans.root / "0_panoptic.npz", lambda d: np.full_like(d, 15_001))
+    scan = scans.read(0)
+    assert set(scan.instances) == {15_001}
+    assert {CLASS_NAMES[label] for label in scan.labels} == {"bus"}
 
 
 def test_panoptic_labels_alone_are_read_as_they_are(scans: ScanIndex):
