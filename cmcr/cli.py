@@ -35,11 +35,12 @@ COMMANDS = {
     "draw-features": "draw paired points and learned features on the images of a scan",
     "draw-course": "draw the losses of a pre-training, or the use of its codebook, over the steps",
     "draw-held-out": "draw what a pre-trained method makes of a scan it never saw",
+    "draw-panoptic": "draw the instances that a panoptic network finds, beside the true ones",
     "measure-held-out": "measure a pre-trained method on scans it never saw",
     "show": "print a run's tables and say where everything is",
     "results": "list, show, compare and export finished runs",
     "methods": "list the methods that can be run",
-    "export-predictions": "write a segmentation network's predictions in the official submission format",
+    "export-predictions": "write a fine-tuned network's predictions in the official submission format",
     "export-weights": "write a backbone in MinkowskiEngine's layout, for others",
     "config-docs": "print the config reference and the JSON schema from the code",
 }

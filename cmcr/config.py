@@ -39,6 +39,7 @@ from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
 from cmcr.recipe import Recipe
+from cmcr.tasks.panoptic import PanopticOptions
 
 #: Ids become names of folders and wildcards of rules.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
@@ -218,7 +219,7 @@ class PretrainOptions(Options):
 
 
 class LinearProbeOptions(Options):
-    """A linear head on the frozen backbone, with all labels."""
+    """The task's head, linear for segmentation, on the frozen backbone, with all labels."""
 
     recipe: Recipe
     """Optimiser, schedule and length."""
@@ -267,15 +268,24 @@ class TaskOptions(Options):
         return self
 
 
+class PanopticTaskOptions(TaskOptions):
+    """How one data set is used for panoptic segmentation."""
+
+    options: PanopticOptions = PanopticOptions()
+    """How instances are learned, found and counted."""
+
+
 class Tasks(Options):
     """Tasks, each with its data sets."""
 
     segmentation: dict[Id, TaskOptions] = Field(default={})
     """Semantic segmentation, by data set."""
+    panoptic: dict[Id, PanopticTaskOptions] = Field(default={})
+    """Panoptic segmentation, by data set."""
 
     def items(self) -> list[tuple[str, str, TaskOptions]]:
         """Return (task, data set, options) of everything that is to be run."""
-        return [("segmentation", dataset, options) for dataset, options in self.segmentation.items()]
+        return [(task, dataset, options) for task, group in self for dataset, options in group.items()]
 
 
 class Config(Options):

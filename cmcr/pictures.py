@@ -140,7 +140,7 @@ def draw_features(
             if column == 0:
                 write(start - _MARGIN / 2, y + height / 2, "depth", rotation=90, ha="center")
                 write(start - _MARGIN / 2, below + height / 2, "features", rotation=90, ha="center")
-        _draw_from_above(place(start + left + _BLOCK, _HEAD, side, side), scan, colour_P3)
+        draw_from_above(place(start + left + _BLOCK, _HEAD, side, side), scan, colour_P3)
         _draw_scale(place(start + left - 2.4, 0.56, 2.4, 0.09))
         write(start, 0.34, title, fontsize=14, fontweight="bold")
         write(start, 0.62, f"{len(pairs):,} pairs of point and pixel")
@@ -202,7 +202,7 @@ def _dot(points: float) -> float:
     return float(np.clip(2.2 * np.sqrt(3700 / max(points, 1)), 2.0, 5.0))
 
 
-def _draw_from_above(axes: Axes, scan: Scan, colour_P3: NDArray[np.float64]) -> None:
+def draw_from_above(axes: Axes, scan: Scan, colour_P3: NDArray[np.float64]) -> None:
     """The scan from above, forward up and low points first, with a bar of ten metres."""
     order = np.argsort(scan.points[:, 2], kind="stable")
     x, y = forward_up(scan)[order].T

@@ -233,6 +233,7 @@ class Plan:
             recipe = recipe.merged_with({} if pretrains else protocol.recipe_without_pretraining)
         return FinetuneJob(
             task=run.task,  # type: ignore[arg-type]  # a field of Tasks
+            options=own.model_dump(mode="json") if (own := getattr(options, "options", None)) else {},
             dataset=run.dataset,
             toy=config.datasets[run.dataset].toy is not None,
             pretrain_dataset=run.pretrain_dataset,

@@ -6,6 +6,7 @@ does not occur. So a network can learn the classes in a few steps.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ class InventedIndex(ScanIndex):
         points[:, 3] = np.where(labels == 1, 0.2, 0.8) + rng.uniform(-0.1, 0.1, size=300)
         labels[rng.random(300) < 0.1] = 0
         given = labels if with_labels else None
-        return Scan(self.records[position].token, self.dataset, "scene", points, cameras(), given, None)
+        # Each quarter of the square is one thing.
+        quarters = (1 + (points[:, 0] > 0) + 2 * (points[:, 1] > 0)).astype(np.int32)
+        instances = np.where(labels == 2, quarters, 0).astype(np.int32) if with_labels and self.thing_classes else None
+        return Scan(self.records[position].token, self.dataset, "scene", points, cameras(), given, instances)
 
 
 def cameras() -> list[Camera]:
@@ -67,6 +71,12 @@ def invented_index(scans: int, split: str = "train", first: int = 0) -> Invented
         for number in range(scans)
     )
     return InventedIndex("invented", "nuscenes", Path("nowhere"), split, "v0", CLASS_NAMES, (), records)
+
+
+def with_instances(index: InventedIndex) -> InventedIndex:
+    """Return the split with panoptic labels: class 2 has instances."""
+    records = tuple(dataclasses.replace(record, panoptic="none", panoptic_bytes=0) for record in index.records)
+    return dataclasses.replace(index, thing_classes=(2,), records=records, checksum="")
 
 
 def images_of_one_scan() -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from cmcr.config import Config, parse_config
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.plan import Plan
 from cmcr.results.published import read_names
+from cmcr.tasks.panoptic import PanopticOptions
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "config").glob("*.yaml"))
 
@@ -151,6 +152,29 @@ def test_recipes_are_merged_from_general_to_special(toy: dict[str, Any]) -> None
     assert jobs["scratch", "linear_probe", 100].batch_norm == ("stored", "recalibrated")
     assert plan.pretrain_job("ppkt", 0).recipe.epochs == 9
     assert plan.pretrain_job("shuffled_pairs", 0).recipe.epochs != 9
+
+
+def test_each_task_has_its_runs_and_its_own_options(toy: dict[str, Any]) -> None:
+    finetune = {"label_percents": [100], "recipe": {"epochs": 1, "batch_size": 1}}
+    panoptic = {"toy_nuscenes": {"finetune": finetune, "options": {"reach_m": 2.5, "head": {"channels": 8}}}}
+    plan = Plan.of(parse_config(changed(toy, "tasks.panoptic", panoptic), "my.yaml"), "my.yaml")
+    jobs = [plan.finetune_job(run) for run in plan.runs()]
+    assert {(job.task, job.protocol) for job in jobs} == {
+        ("segmentation", "linear_probe"),
+        ("segmentation", "finetune"),
+        ("panoptic", "finetune"),
+    }
+    for job in jobs:
+        if job.task == "segmentation":
+            assert job.options == {}
+        else:
+            assert (job.options["reach_m"], job.options["head"]["channels"]) == (2.5, 8)
+            assert job.options["min_points"] is None  # the format's own, which the job's index will tell
+            assert PanopticOptions.model_validate(job.options).nms_kernel == 5
+    with pytest.raises(ConfigError, match=r"did you mean 'reach_m'\?"):
+        parse_config(
+            changed(toy, "tasks.panoptic", {"toy_nuscenes": {"finetune": finetune, "options": {"reach": 1}}}), "a"
+        )
 
 
 def test_a_look_is_described_like_the_pretraining_it_looks_at(toy: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Sample:
         labels_P: (P,) uint8 classes, or None.
         images: the images and the pixels that see the points, or None.
         backbone_VC: (V, C) features of a frozen backbone computed beforehand, or None.
+        instances_P: (P,) int32 as in `Scan`, or None.
     """
 
     token: str
@@ -44,6 +45,7 @@ class Sample:
     labels_P: NDArray[np.uint8] | None
     images: PairedImages | None = None
     backbone_VC: Tensor | None = None
+    instances_P: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,7 @@ class Batch:
         image_size: (H, W) that the pairs refer to.
         superpixels: (I, H, W) int64 superpixel of each pixel, numbered within its image, or None.
         backbone_VC: (V, C) features of a frozen backbone computed beforehand, or None.
+        instances_P: (P,) int64 instances, numbered within their scan as in `Scan`, or None.
     """
 
     tokens: tuple[str, ...]
@@ -118,6 +121,7 @@ class Batch:
     image_size: tuple[int, int] = (0, 0)
     superpixels: Tensor | None = None
     backbone_VC: Tensor | None = None
+    instances_P: Tensor | None = None
 
     def voxels(self) -> SparseTensor:
         """Return the network's input."""
@@ -198,8 +202,8 @@ class ScanDataset(Dataset[Sample]):
             images = load_paired_images(
                 scan, self.images, rng, features, with_pixels=self.with_pixels, superpixels=self.superpixels
             )
-        labels = scan.labels
-        return Sample(scan.token, points, voxelize(points[:, :3], self.grid), labels, images)
+        voxels = voxelize(points[:, :3], self.grid)
+        return Sample(scan.token, points, voxels, scan.labels, images, instances_P=scan.instances)
 
     def _kept(
         self, scan: Scan, points_P4: NDArray[np.float32], options: CuboidDrop, rng: np.random.Generator
@@ -223,6 +227,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     inverse = [sample.voxels.inverse + start for sample, start in zip(samples, first_voxel, strict=True)]
     coordinates = [np.pad(s.voxels.coordinates, ((0, 0), (1, 0)), constant_values=b) for b, s in enumerate(samples)]
     labels = [sample.labels_P for sample in samples if sample.labels_P is not None]
+    instances = [sample.instances_P for sample in samples if sample.instances_P is not None]
     images = [sample.images for sample in samples if sample.images is not None]
     backbone = [sample.backbone_VC for sample in samples if sample.backbone_VC is not None]
     return Batch(
@@ -235,6 +240,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         first_V=torch.from_numpy(first),
         labels_P=torch.from_numpy(np.concatenate(labels)).long() if len(labels) == len(samples) else None,
         backbone_VC=torch.cat(backbone) if len(backbone) == len(samples) else None,
+        instances_P=torch.from_numpy(np.concatenate(instances)).long() if len(instances) == len(samples) else None,
         **(_collate_images(images, first_point) if len(images) == len(samples) else {}),
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
-from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan import VOID, Camera, Scan
 from cmcr.errors import DataError
 
 _FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
@@ -24,17 +24,21 @@ _FRESH = "fetch the file again, or make the index again if the data set was chan
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
     """Read one keyframe: points, labels and instances where they are asked for and there, and where its images are.
 
-    Instances are numbered ``1000 * category + instance``, so that no two objects of a scan share a number.
+    Instances are numbered ``1000 * category + instance``, so that no two objects of a scan share a number. A point with
+    the panoptic label 0 though lidarseg has a category for it is `VOID`: it lies in the boxes of two objects, and the
+    panoptic challenge leaves it out (devkit, eval/panoptic/README.md).
 
     Raises:
-        DataError: a file is missing or damaged, counts differ, a coordinate is not finite, or a class id is unknown.
+        DataError: a file is missing or damaged, counts differ, a coordinate is not finite, a class id is unknown, an
+            instance has no category, or lidarseg and panoptic labels contradict each other.
     """
     points = _read_points(root / record.lidar, record.lidar_bytes)
-    labels = instances = None
+    categories = instances = None
     if with_labels and record.labels is not None:
-        labels = _read_labels(root / record.labels, len(points))
+        categories = _read_categories(root / record.labels, len(points))
     if with_labels and record.panoptic is not None:
-        instances = _read_instances(root / record.panoptic, len(points))
+        instances = _read_instances(root / record.panoptic, categories, len(points))
+    labels = None if categories is None else CLASS_OF_CATEGORY[categories]
     world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
     cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
     return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)
@@ -84,15 +88,15 @@ def _read_points(path: Path, num_bytes: int) -> NDArray[np.float32]:
     return points
 
 
-def _read_labels(path: Path, num_points: int) -> NDArray[np.uint8]:
-    """Return (P,) classes of the challenge."""
+def _read_categories(path: Path, num_points: int) -> NDArray[np.uint8]:
+    """Return (P,) annotated categories."""
     categories = np.frombuffer(_read_bytes(path, f"{num_points} labels"), dtype=np.uint8)
     _check_categories(path, categories, num_points)
-    return CLASS_OF_CATEGORY[categories]
+    return categories
 
 
-def _read_instances(path: Path, num_points: int) -> NDArray[np.int32]:
-    """Return (P,) instance numbers, 0 where the instance part is 0."""
+def _read_instances(path: Path, lidarseg: NDArray[np.uint8] | None, num_points: int) -> NDArray[np.int32]:
+    """Return (P,) instance numbers, 0 where the instance part is 0, `VOID` where only lidarseg has a category."""
     try:
         with np.load(path, allow_pickle=False) as file:
             panoptic = file["data"].astype(np.int32)
@@ -109,8 +113,32 @@ def _read_instances(path: Path, num_points: int) -> NDArray[np.int32]:
     ) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=_FRESH) from None
-    _check_categories(path, panoptic // 1000, num_points)
-    return np.where(panoptic % 1000 > 0, panoptic, 0)
+    categories = panoptic // 1000
+    _check_categories(path, categories, num_points)
+    nameless = np.flatnonzero((categories == 0) & (panoptic > 0))
+    if len(nameless):
+        raise DataError.at(
+            path,
+            expected="instances with a category, 1000 * category + instance",
+            found=f"instance {panoptic[nameless[0]]} without one, at {len(nameless)} points, {nameless[0]} the first",
+            fix=_FRESH,
+        )
+    instances = np.where(panoptic % 1000 > 0, panoptic, 0)
+    if lidarseg is None:
+        return instances
+    # Of the challenge's classes, and not of the categories: whether a bus is bendy or rigid is nothing to anyone here.
+    apart = np.flatnonzero((CLASS_OF_CATEGORY[categories] != CLASS_OF_CATEGORY[lidarseg]) & (categories != 0))
+    if len(apart):
+        first = apart[0]
+        raise DataError.at(
+            path,
+            expected="the classes of lidarseg, or category 0 where boxes overlap",
+            found=f"others at {len(apart)} of {num_points} points: category {categories[first]} at point {first}, where"
+            f" lidarseg has {lidarseg[first]}",
+            fix="fetch lidarseg and panoptic labels of the same release",
+        )
+    instances[(categories == 0) & (lidarseg != 0)] = VOID
+    return instances
 
 
 def _check_categories(path: Path, categories: NDArray[np.integer], num_points: int) -> None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 #: The label of points that take part in neither loss nor metric, in every data set of the suite.
 IGNORE = 0
+#: Stands among a scan's instances for a point that the panoptic labels leave out though it has a semantic label.
+VOID = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ class Scan:
         points: (P, 4) float32, x y z in metres in the LiDAR frame, intensity in [0, 1].
         cameras: the images of the same moment, in the data set's fixed order; empty if it has none.
         labels: (P,) uint8 training class of each point, `IGNORE` where there is none to learn; None if unlabelled.
-        instances: (P,) int32 instance within the scan, 0 for no instance; None if the data set has none.
+        instances: (P,) int32 instance within the scan, 0 for no instance, `VOID` for no part in any panoptic metric;
+            None if the data set has none. Two objects of a class never share a number.
     """
 
     token: str

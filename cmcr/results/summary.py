@@ -12,11 +12,17 @@ import pandas as pd
 
 from cmcr.errors import ScoresError
 
-METRIC_LABELS = {"miou": "mIoU", "fwiou": "fwIoU", "iou": "IoU"}
+METRIC_LABELS = {
+    **{"miou": "mIoU", "fwiou": "fwIoU", "iou": "IoU"},
+    **{"pq": "PQ", "sq": "SQ", "rq": "RQ", "pq_dagger": "PQ-dagger", "pq_things": "PQ things", "pq_stuff": "PQ stuff"},
+}
 #: Metrics over all classes by task; the first ranks the methods.
-MEAN_METRICS = {"segmentation": ("miou", "fwiou")}
+MEAN_METRICS = {
+    "segmentation": ("miou", "fwiou"),
+    "panoptic": ("pq", "pq_things", "pq_stuff", "sq", "rq", "pq_dagger", "miou"),
+}
 #: The metric that each class has, by task.
-CLASS_METRIC = {"segmentation": "iou"}
+CLASS_METRIC = {"segmentation": "iou", "panoptic": "pq"}
 NO_RUN = "no run"
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, Sample, ScanDataset
 from cmcr.data.index import ScanIndex
-from cmcr.errors import ConfigError, DataError
+from cmcr.errors import ConfigError
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import BackboneRecord, load_backbone, read_record
 from cmcr.progress import progress
@@ -25,7 +25,7 @@ from cmcr.sources import code_digest
 from cmcr.tasks.frozen import FrozenFeatures, recalibrate_batch_norm
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import TaskModel, evaluation_loader, save_model
-from cmcr.tasks.registry import make_task
+from cmcr.tasks.registry import TASKS, make_task
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
 logger = logging.getLogger(__name__)
@@ -121,22 +121,14 @@ def _check(
     labelled: Sequence[int],
     validation_index: ScanIndex,
 ) -> None:
-    """Refuse what would end up as a wrong number: weights of another row, a share without a scan, scans without labels,
-    a validation split that was trained on.
+    """Refuse what would end up as a wrong number: weights of another row, a share without a scan, scans without the
+    task's labels, a validation split that was trained on.
     """
     record.check(weights, method=job.method, dataset=job.pretrain_dataset, seed=job.seed)
     if not labelled:
         raise ConfigError(f"{job.label_percent:g} % of the labels of {job.dataset}: not a single labelled scan")
     for index, positions in ((train_index, labelled), (validation_index, range(len(validation_index)))):
-        without = [index.records[place].token for place in positions if index.records[place].labels is None]
-        if without:
-            raise DataError(
-                f"{index.root}: split {index.split} of {index.dataset} has no labels for {len(without)} of "
-                f"{len(positions)} scans, the first is {without[0]}\n"
-                "  expected: labels for every scan that is learned from or scored\n"
-                f"  way out:  get the labels (nuScenes: {index.version}/lidarseg.json and its files, a separate "
-                "download), or name another split (Waymo: one that ends in _labelled)"
-            )
+        TASKS[job.task].check(index, positions)
     train_index.check_apart(validation_index)
 
 
@@ -145,9 +137,8 @@ def _train_variant(
 ) -> TaskModel:
     torch.manual_seed(job.seed)  # every variant starts from the same head
     backbone, _ = load_backbone(weights, job.backbone, job.voxels)
-    model = TaskModel(
-        backbone, make_task(job.task, backbone.out_channels, index), frozen=job.protocol == "linear_probe"
-    )
+    task = make_task(job.task, backbone.out_channels, index, job.options)
+    model = TaskModel(backbone, task, frozen=job.protocol == "linear_probe")
     device = job.compute.device
     scans = ScanDataset(index, labelled, job.voxels, seed=job.seed, augmentation=job.augmentation)
     if variant == "recalibrated":

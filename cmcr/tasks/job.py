@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt
 
@@ -15,7 +15,7 @@ from cmcr.options import Options
 from cmcr.recipe import Recipe
 
 #: The tasks there are; `cmcr.tasks.registry` knows the class of each.
-TaskName = Literal["segmentation"]
+TaskName = Literal["segmentation", "panoptic"]
 Protocol = Literal["linear_probe", "finetune"]
 
 
@@ -24,6 +24,8 @@ class FinetuneJob(Options):
 
     task: TaskName
     """What is learned."""
+    options: dict[str, Any] = Field(default={})
+    """The task's own options."""
     dataset: str
     """Id of the data set."""
     toy: bool

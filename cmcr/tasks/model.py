@@ -81,7 +81,7 @@ def load_model(path: Path, index: ScanIndex) -> tuple[TaskModel, FinetuneJob]:
             "  way out:  use a model that was fine-tuned on this data set's classes"
         )
     backbone = make_backbone(job.backbone)
-    model = TaskModel(backbone, make_task(job.task, backbone.out_channels, index))
+    model = TaskModel(backbone, make_task(job.task, backbone.out_channels, index, job.options))
     load_strictly(model, read_tensors(path), path)
     return model.eval(), job
 

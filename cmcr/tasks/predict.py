@@ -13,7 +13,6 @@ from cmcr.errors import ConfigError
 from cmcr.files import atomic_path
 from cmcr.progress import progress
 from cmcr.tasks.model import evaluation_loader, load_model
-from cmcr.tasks.segmentation import SegmentationTask
 from cmcr.tasks.submissions import SUBMISSIONS
 
 logger = logging.getLogger(__name__)
@@ -21,37 +20,34 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def write_submission(model_path: Path, index: ScanIndex, output: Path) -> None:
-    """Predict every scan of ``index`` and write the files below ``output``, each atomically.
+    """Predict every scan of ``index`` and write the files of the model's task below ``output``, each atomically.
 
     Args:
-        model_path: a segmentation model that `cmcr.tasks.finetune.finetune` wrote.
+        model_path: a model that `cmcr.tasks.finetune.finetune` wrote.
         index: a split, with or without labels.
         output: the submission's folder.
 
     Raises:
-        ConfigError: there is no such format for the data set, or the model is no segmentation model.
+        ConfigError: there is no such format for the data set and the model's task.
         WeightsError: the model file is missing, damaged, or for other classes.
-        DataError: a sweep is missing or damaged.
+        DataError: a sweep is missing or damaged, or a scan has more instances than the format can number.
     """
-    if index.reader not in SUBMISSIONS:
-        raise ConfigError(
-            f"{index.dataset}: no submission format for files that the reader {index.reader!r} reads\n"
-            f"  expected: an index of one of {', '.join(SUBMISSIONS)}"
-        )
-    submission = SUBMISSIONS[index.reader]
     model, job = load_model(model_path, index)
-    task = model.task
-    if not isinstance(task, SegmentationTask):
-        raise ConfigError(f"{model_path}\n  expected: a model for segmentation\n  found:    one for {job.task}")
+    submission = SUBMISSIONS.get((index.reader, job.task))
+    if submission is None:
+        there = ", ".join(f"{task} on {reader}" for reader, task in SUBMISSIONS)
+        raise ConfigError(
+            f"{index.dataset}: no submission format for {job.task} on files that the reader {index.reader!r} reads\n"
+            f"  expected: {there}"
+        )
     prepare(job.compute, job.seed)
     device = job.compute.device
     model.to(device)
     loader = evaluation_loader(job, index, with_labels=False)
     for record, batch in zip(index.records, progress(loader, len(loader), "predicting", logger), strict=True):
         batch = batch.to(device)
-        classes = task.predict(model(batch), batch).cpu().numpy()
         with atomic_path(output / submission.path(index, record)) as temporary:
-            submission.numbers(record, classes).tofile(temporary)
+            submission.write(temporary, record, model.task.predict(model(batch), batch))
     # Last, so that what it writes says that the folder is complete.
     submission.finish(index, output)
     logger.info("wrote the predictions of %d scans of %s below %s", len(index), index.split, output)

@@ -6,18 +6,23 @@ and the names of its metrics in `cmcr.results.summary`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 from cmcr.data.index import ScanIndex
 from cmcr.tasks.job import TaskName
+from cmcr.tasks.panoptic import PanopticTask
 from cmcr.tasks.segmentation import SegmentationTask
 from cmcr.tasks.task import Task
 
-_BUILDERS: dict[TaskName, Callable[[int, ScanIndex], Task]] = {
-    "segmentation": lambda channels, index: SegmentationTask(channels, index.class_names),
-}
+TASKS: dict[TaskName, type[Task]] = {"segmentation": SegmentationTask, "panoptic": PanopticTask}
 
 
-def make_task(name: TaskName, channels: int, index: ScanIndex) -> Task:
-    """Build a task's head on ``channels`` backbone features, for the classes of ``index``."""
-    return _BUILDERS[name](channels, index)
+def make_task(name: TaskName, channels: int, index: ScanIndex, options: Mapping[str, Any]) -> Task:
+    """Build a task's head on ``channels`` backbone features, for the classes of ``index``.
+
+    Raises:
+        ConfigError: the options do not fit the data set.
+    """
+    task = TASKS[name]
+    return task.build(channels, index, task.Options.model_validate(options))

@@ -5,17 +5,18 @@ V voxels, P points, C channels, K classes with the ignored one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from cmcr.data.batches import Batch
+from cmcr.data.index import ScanIndex
 from cmcr.data.scan import IGNORE
 from cmcr.evaluation.iou import Confusion
 from cmcr.losses.segmentation import segmentation_losses
+from cmcr.options import Options
 from cmcr.results.scores import Metric
-from cmcr.tasks.task import Task
+from cmcr.tasks.task import Task, percent_metric
 
 
 class SegmentationTask(Task):
@@ -32,6 +33,11 @@ class SegmentationTask(Task):
         self.class_names = tuple(class_names)
         self.head = nn.Linear(channels, len(self.class_names))
         self.reset()
+
+    @classmethod
+    def build(cls, channels: int, index: ScanIndex, options: Options) -> SegmentationTask:  # noqa: ARG003
+        """See `Task.build`."""
+        return cls(channels, index.class_names)
 
     def forward(self, voxel_VC: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return (V, K) logits."""
@@ -58,10 +64,10 @@ class SegmentationTask(Task):
         """Return mIoU, fwIoU and the IoU of each class in percent; a class that does not occur has none."""
         per_class = zip(self.class_names, self.confusion.iou(), strict=True)
         return [
-            _metric("miou", "all", self.confusion.miou(), "no labelled point in the whole split"),
-            _metric("fwiou", "all", self.confusion.fwiou(), "no labelled point in the whole split"),
+            percent_metric("miou", "all", self.confusion.miou(), "no labelled point in the whole split"),
+            percent_metric("fwiou", "all", self.confusion.fwiou(), "no labelled point in the whole split"),
             *(
-                _metric("iou", name, float(iou), "no point of this class in labels or predictions")
+                percent_metric("iou", name, float(iou), "no point of this class in labels or predictions")
                 for number, (name, iou) in enumerate(per_class)
                 if number != IGNORE
             ),
@@ -72,15 +78,3 @@ def _labels(batch: Batch) -> Tensor:
     if batch.labels_P is None:
         raise ValueError("segmentation needs labels; this batch has none")
     return batch.labels_P
-
-
-def _metric(metric: str, class_name: str, share: float, reason: str) -> Metric:
-    """Turn a share in [0, 1], or NaN, into percent or the reason why there is none."""
-    missing = math.isnan(share)
-    return Metric(
-        metric=metric,
-        class_name=class_name,
-        value=None if missing else 100 * share,
-        higher_is_better=True,
-        reason=reason if missing else None,
-    )

@@ -27,7 +27,7 @@ def write_scan(root: Path, number: int, points: int) -> ScanRecord:
     names = {"lidar": f"{number}.bin", "labels": f"{number}_lidarseg.bin", "panoptic": f"{number}_panoptic.npz"}
     sweep.tofile(root / names["lidar"])
     categories.tofile(root / names["labels"])
-    instances = rng.integers(0, 3, points).astype(np.uint16)
+    instances = rng.integers(0, 3, points).astype(np.uint16) * (categories > 0)  # noise is no object
     np.savez_compressed(root / names["panoptic"], data=categories.astype(np.uint16) * 1000 + instances)
     sizes = {f"{name}_bytes": (root / path).stat().st_size for name, path in names.items()}
     identity = to_text(np.eye(4)[:3])

@@ -46,6 +46,7 @@ def test_rows_of_a_batch_are_those_of_its_samples(scans: ScanIndex):
         rows, voxels = batch.scan_P == number, batch.coordinates_V4[:, 0] == number
         np.testing.assert_array_equal(batch.points_P4[rows], sample.points_P4)
         np.testing.assert_array_equal(batch.labels_P[rows], sample.labels_P)
+        np.testing.assert_array_equal(batch.instances_P[rows], sample.instances_P)
         np.testing.assert_array_equal(batch.coordinates_V4[voxels, 1:], sample.voxels.coordinates)
         np.testing.assert_array_equal(batch.intensity_V1[voxels, 0], sample.points_P4[sample.voxels.first, 3])
     # Each point lies in its own voxel, in its own scan; each voxel is stood for by a point of its own.
@@ -112,7 +113,7 @@ def test_a_feature_bank_of_another_index_is_refused(scans: ScanIndex):
 
 def test_labels_and_images_are_there_only_if_asked_for(scans: ScanIndex):
     batch = collate([make_dataset(scans, with_labels=False)[0]])
-    assert batch.labels_P is None
+    assert batch.labels_P is batch.instances_P is None
     assert batch.pairs is not None
     plain = collate([ScanDataset(scans, [0], GRID)[0]])
     assert plain.pairs is plain.images is plain.backbone_VC is None
@@ -207,7 +208,7 @@ def test_dropped_points_take_their_labels_and_pairs_along(scans: ScanIndex):
     fewer = 0
     for position in range(6):
         whole, part = plain[position], dropping[position]
-        assert len(part.points_P4) == len(part.labels_P) == len(part.voxels.inverse)
+        assert len(part.points_P4) == len(part.labels_P) == len(part.instances_P) == len(part.voxels.inverse)
         fewer += len(part.points_P4) < len(whole.points_P4)
         distance = [np.linalg.norm(sample.points_P4[:, :3], axis=1) for sample in (whole, part)]
         home = np.abs(distance[1][:, None] - distance[0]).argmin(axis=1)

@@ -12,6 +12,7 @@ import pytest
 
 from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_names import CATEGORIES, CLASS_NAMES, CLASS_OF_CATEGORY
+from cmcr.data.scan import VOID
 from cmcr.errors import DataError
 
 
@@ -103,6 +104,13 @@ BAD_FILES = {
     "panoptic unknown category": (
         "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 4, 40_001, d)),
         "ids from 0 to 31", "unknown ids 40"),
+    "instance without a category": (
+        "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 7, 3, d)),
+        "instances with a category", "instance 3 without one, at 1 points, 7 the first"),
+    "panoptic against lidarseg": (
+        "0_panoptic.npz",
+        lambda p: set_panoptic(p, lambda d: np.where(np.arange(300) == 5, d // 1000 % 31 * 1000 + 1000, d)),
+        "classes of lidarseg", r"others at 1 of 300 points: category \d+ at point 5, where lidarseg has"),
     "panoptic of text": (
         "0_panoptic.npz", lambda p: set_panoptic(p, lambda d: np.full(len(d), "car")), "array 'data'", ""),
 }  # fmt: skip
@@ -121,6 +129,36 @@ def test_each_bad_file_gives_one_clear_error(scans: ScanIndex, case):
         assert part.split(":", 1)[1].strip()
         assert re.search(pattern, part), part
     scans.read(1)  # the others are none the worse
+
+
+def test_points_that_only_the_panoptic_labels_leave_out_are_void(scans: ScanIndex):
+    """The panoptic labels have 0 for points in the boxes of two objects; lidarseg knows their category."""
+    before = scans.read(0)
+    in_two_boxes = np.arange(300) % 7 == 0
+    set_panoptic(scans.root / "0_panoptic.npz", lambda d: np.where(in_two_boxes, 0, d))
+    scan = scans.read(0)
+    categories = np.fromfile(scans.root / "0_lidarseg.bin", dtype=np.uint8)
+    void = in_two_boxes & (categories != 0)
+    assert void.sum() > 20
+    np.testing.assert_array_equal(scan.labels, before.labels)  # segmentation learns them all the same
+    assert (scan.instances[void] == VOID).all()
+    np.testing.assert_array_equal(scan.instances[~void], np.where(in_two_boxes, 0, before.instances)[~void])
+
+
+def test_categories_of_one_class_do_not_contradict_each_other(scans: ScanIndex):
+    """Lidarseg may call a bus rigid and its box bendy."""
+    np.full(300, 16, dtype=np.uint8).tofile(scans.root / "0_lidarseg.bin")
+    set_panoptic(scans.root / "0_panoptic.npz", lambda d: np.full_like(d, 15_001))
+    scan = scans.read(0)
+    assert set(scan.instances) == {15_001}
+    assert {CLASS_NAMES[label] for label in scan.labels} == {"bus"}
+
+
+def test_panoptic_labels_alone_are_read_as_they_are(scans: ScanIndex):
+    record = dataclasses.replace(scans.records[0], labels=None, labels_bytes=None)
+    scan = dataclasses.replace(scans, records=(record,), checksum="").read(0)
+    assert scan.labels is None
+    np.testing.assert_array_equal(scan.instances, scans.read(0).instances)
 
 
 def test_a_scan_without_labels_is_read_without(scans: ScanIndex):

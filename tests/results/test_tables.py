@@ -7,7 +7,8 @@ import pytest
 
 from cmcr.errors import ScoresError
 from cmcr.results.collect import scores_table
-from cmcr.results.scores import Scores
+from cmcr.results.scores import Metric, Scores
+from cmcr.results.summary import CLASS_METRIC, MEAN_METRICS
 from cmcr.results.table_text import to_markdown
 from cmcr.results.tables import per_class_tables, task_table
 
@@ -79,3 +80,17 @@ def test_a_method_that_does_not_apply_says_why_in_the_notes(scores: pd.DataFrame
         cells = [cell for row in table.rows if row.label == "SLidR" for cell in row.cells]
         assert {(cell.mean, cell.reason) for cell in cells} == {(None, reasons["slidr"])}
     assert to_markdown(tables[0]).endswith(f"n/a: (a) {reasons['slidr']}.\n")
+
+
+def test_every_task_has_a_headline_and_a_metric_for_each_class(make_run: Callable[..., Scores]) -> None:
+    for task, means in MEAN_METRICS.items():
+        names = [*((mean, "all") for mean in means), (CLASS_METRIC[task], "car"), ("unshown", "car")]
+        metrics = [
+            Metric(metric=name, class_name=of, value=float(place), higher_is_better=True)
+            for place, (name, of) in enumerate(names)
+        ]
+        scores = scores_table({"a": make_run(task=task, metrics=metrics)})
+        assert task_table(scores, task, means[0], {"ppkt": "PPKT"}).rows[0].cells[0].mean == 0.0
+        (table,) = per_class_tables(scores, task, CLASS_METRIC[task], means, {"ppkt": "PPKT"})
+        assert [column.key for column in table.columns] == [*means, f"{CLASS_METRIC[task]}/car"]
+        assert all(column.label != column.key for column in table.columns[: len(means)])  # each has a name for print

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from invented import CLASS_NAMES, TINY, VOXELS, finetune_job, invented_index
+from invented import CLASS_NAMES, TINY, VOXELS, finetune_job, invented_index, with_instances
 from torch import Tensor
 
 from cmcr.checkpoints import read_tensors
@@ -210,3 +210,28 @@ def test_scans_without_labels_are_refused_before_training(weights: Path, tmp_pat
 def test_a_validation_split_that_is_trained_on_is_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="3 scans, scan0 among them, are in both"):
         run(finetune_job(), weights, tmp_path, train_index=invented_index(4), validation_index=invented_index(3, "val"))
+
+
+PANOPTIC = {"task": "panoptic", "options": {"head": {"grid": {"cell_m": 1.0, "range_m": 12}, "channels": 4}}}
+
+
+@pytest.mark.parametrize("changes", [{}, PROBE, {**PROBE, "augmentation": PointAugmentation()}])
+def test_panoptic_segmentation_gives_the_same_bytes_by_every_protocol(
+    weights: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    scans = {"train_index": with_instances(invented_index(4)), "labelled": [0, 2, 3]}
+    scans["validation_index"] = with_instances(invented_index(3, "val", first=100))
+    job = finetune_job(**PANOPTIC, **changes, recipe=Recipe(epochs=3, batch_size=2, lr=1e-2))
+    one, two = (run(job, weights, tmp_path / name, **scans) for name in "ab")
+    assert one.metrics == two.metrics
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+    found = {(row.metric, row.class_name): row.value for row in one.metrics}
+    assert (one.task, one.metrics[0].metric) == ("panoptic", "pq")
+    assert (found["miou", "all"] or 0) > 10  # of 67: by the official rule a class that does not occur counts 0
+    header = (tmp_path / "a" / "logs" / "metrics.csv").read_text().partition("\n")[0]
+    assert header == "step,epoch,lr,loss,cross_entropy,lovasz,heatmap,offset"
+
+
+def test_panoptic_segmentation_needs_panoptic_labels(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"(?s)split train of invented has no panoptic labels.*panoptic\.json"):
+        run(finetune_job(**PANOPTIC), weights, tmp_path)

@@ -168,6 +168,19 @@ def test_only_runs_on_real_data_are_compared_with_published_numbers(workflow: Wo
     assert comparison in planned(workflow.run("-n"))
 
 
+def test_a_second_task_has_its_own_runs_tables_and_pictures(workflow: Workflow) -> None:
+    finetune = {"label_percents": [50, 100], "subset_rule": "scan", "recipe": {"epochs": 1, "batch_size": 1}}
+    workflow.configure(
+        with_change(lambda config: config["tasks"].update(panoptic={"toy_nuscenes": {"finetune": finetune}}))
+    )
+    jobs = planned(workflow.run("-n", "all_tables", "all_figures"))
+    assert "panoptic on toy_nuscenes: ppkt, finetune with 50 % of the labels, seed 0" in jobs
+    assert {"Write the tables of panoptic", "Write the tables of segmentation"} <= set(jobs)
+    assert "Draw the figure label_efficiency of panoptic on toy_nuscenes" in jobs
+    for method in ("scratch", "ppkt"):
+        assert f"Draw the instances that {method} finds on toy_nuscenes" in jobs
+
+
 def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     workflow.configure(with_change(lambda config: config.pop("diagnostics")))
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))

@@ -108,6 +108,10 @@ def get_diagnosis(method, seed):
     return f"{results}/diagnostics/{method}/seed{seed}.json"
 
 
-def get_scores(run):
+def get_finetuned(run, file):
     where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
-    return f"{results}/finetune/{where}/seed{run.seed}/scores.json"
+    return f"{results}/finetune/{where}/seed{run.seed}/{file}"
+
+
+def get_scores(run):
+    return get_finetuned(run, "scores.json")

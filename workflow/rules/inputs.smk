@@ -187,11 +187,24 @@ def get_figures():
         drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
         measured += get_all_held_out(row)
     drawn += [f"features_{cfg.pretrain.dataset}_{row}" for row in [*plan.trained_rows, *imported]]
+    drawn += sorted({f"panoptic_{run.dataset}_{run.method}" for run in runs if run.task == "panoptic"})
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
         *expand(f"{results}/figures/{{name}}.png", name=drawn),
         *measured,
     ]
+
+
+def get_shown_run(task, dataset, method):
+    """The run that a picture shows: fine-tuned rather than probed, the largest share of the labels, the first seed."""
+    found = [run for run in runs if (run.task, run.dataset, run.method) == (task, dataset, method)]
+    return max(found, key=lambda run: (run.protocol == "finetune", run.percent, run.seed == cfg.seeds[0]))
+
+
+def get_panoptic_title(wildcards):
+    run = get_shown_run("panoptic", wildcards.dataset, wildcards.method)
+    how = "fine-tuned on" if run.protocol == "finetune" else "linear probe with"
+    return f"{plan.labels[run.method]} on {run.dataset}, {how} {run.percent:g} % of the labels, seed {run.seed}"
 
 
 def has_probe(task, dataset):

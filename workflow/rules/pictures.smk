@@ -1,4 +1,4 @@
-"""What can be looked at during and after pre-training: its course, and what it makes of scans."""
+"""What can be looked at: the course of a pre-training, what it makes of scans, and what fine-tuned networks find."""
 
 
 rule draw_course:
@@ -102,4 +102,26 @@ rule draw_features:
         "Draw what {wildcards.method} learned on {wildcards.dataset}"
     shell:
         "python -m cmcr draw-features --job {params.job:q} --weights {input.weights} --index {input.index}"
+        " --title {params.title:q} --output {output} > {log} 2>&1"
+
+
+rule draw_panoptic:
+    input:
+        model=lambda wildcards: get_finetuned(
+            get_shown_run("panoptic", wildcards.dataset, wildcards.method), "model.safetensors"
+        ),
+        index=lambda wildcards: get_index(wildcards.dataset, "validation"),
+    output:
+        f"{results}/figures/panoptic_{{dataset}}_{{method}}.png",
+    log:
+        f"{results}/logs/figures/panoptic_{{dataset}}_{{method}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=get_panoptic_title,
+        code=lambda wildcards: get_code("draw-panoptic", get_reader(wildcards.dataset)),
+    message:
+        "Draw the instances that {wildcards.method} finds on {wildcards.dataset}"
+    shell:
+        "python -m cmcr draw-panoptic --model {input.model} --index {input.index}"
         " --title {params.title:q} --output {output} > {log} 2>&1"
