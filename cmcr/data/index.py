@@ -18,7 +18,7 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.files import write_text
 
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
-READERS = ("nuscenes",)
+READERS = ("nuscenes", "kitti")
 
 _FORMAT = "cmcr scan index"
 _FORMAT_VERSION = 1
@@ -81,6 +81,7 @@ class ScanRecord:
         panoptic, panoptic_bytes: its panoptic labels, or None.
         world_from_lidar: (3, 4) poses from the LiDAR frame to the world, in order of application.
         cameras: its images, in the data set's fixed order.
+        boxes, boxes_bytes: its labelled boxes, or None.
     """
 
     token: str
@@ -94,15 +95,19 @@ class ScanRecord:
     panoptic_bytes: int | None
     world_from_lidar: tuple[str, ...]
     cameras: tuple[CameraRecord, ...]
+    boxes: str | None = None
+    boxes_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for path in (self.lidar, self.labels, self.panoptic):
+        for path in (self.lidar, self.labels, self.panoptic, self.boxes):
             if path is not None:
                 check_relative(path)
 
     def to_json(self) -> str:
         """Return the record as one line of JSON; equal records give equal lines."""
         fields = vars(self) | {"cameras": [vars(camera) for camera in self.cameras]}
+        if self.boxes is None:  # left out, so that the checksums of data sets without boxes stay what they were
+            del fields["boxes"], fields["boxes_bytes"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
