@@ -62,6 +62,24 @@ class KittiObjects:
         return dataclasses.replace(self, **{name: v[chosen] for name, v in values.items() if v is not None})
 
 
+def join(parts: Sequence[KittiObjects]) -> KittiObjects:
+    """Put labels of one frame together, in order."""
+
+    def joined(name: str, *shape: int, kind: type = np.float64) -> NDArray:
+        return np.concatenate([np.empty((0, *shape), dtype=kind), *(getattr(part, name) for part in parts)])
+
+    return KittiObjects(
+        name=joined("name", kind=np.str_),
+        truncation=joined("truncation"),
+        occlusion=joined("occlusion", kind=np.int64),
+        alpha=joined("alpha"),
+        image_box=joined("image_box", 4),
+        size=joined("size", 3),
+        location=joined("location", 3),
+        rotation_y=joined("rotation_y"),
+    )
+
+
 def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
     """Read a label file, or with ``scored`` one of results.
 
