@@ -27,8 +27,8 @@ from cmcr.options import Options
 class BoxSamplingOptions(Options):
     """How many things a scan is filled up with; the defaults are SECOND's on KITTI.
 
-    (OpenPCDet@8caccce, tools/cfgs/kitti_models/second.yaml, ``gt_sampling``, without its road planes, which are a
-    download of their own, and without the things of unknown difficulty, which KITTI's labels tell and others do not.)
+    (OpenPCDet@8caccce, tools/cfgs/dataset_configs/kitti_dataset.yaml, ``gt_sampling``; without its road planes, which
+    are a download of their own, and with the things of unknown difficulty, which it leaves out.)
     """
 
     wanted: dict[str, NonNegativeInt] = Field(default={"Car": 20, "Pedestrian": 15, "Cyclist": 15})
