@@ -5,7 +5,7 @@ OpenPCDet@8caccce, pcdet/models/backbones_3d/spconv_backbone.py, ``VoxelBackBone
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -33,6 +33,9 @@ class VoxelNetOptions(Options):
     """Channels of each height of the map."""
     batch_norm_momentum: PositiveFloat = 0.01
     """Share of a new batch in the running statistics."""
+    heights_above: Literal[0, 1] = 1
+    """Empty cells above the grid. With one, as in OpenPCDet, 40 heights become 2 in the map; SLidR pre-trains without
+    (valeoai/SLidR@14729d0, model/spconv_backbone.py), and they become 1. The weights are the same."""
 
 
 class _Block(nn.Module):
@@ -59,7 +62,7 @@ class VoxelNet(nn.Module):
 
     def __init__(self, options: VoxelNetOptions, grid: RangeGrid):
         super().__init__()
-        self.grid, momentum = grid, options.batch_norm_momentum
+        self.grid, self.heights_above, momentum = grid, options.heights_above, options.batch_norm_momentum
         one, two, four, eight = options.channels
 
         def same(channels: int, in_channels: int | None = None) -> nn.Module:
@@ -83,14 +86,16 @@ class VoxelNet(nn.Module):
             x, y = (x + 1) // 2, (y + 1) // 2
         z = ((((z + 1) // 2 + 1) // 2 - 3) // 2 + 1 - 3) // 2 + 1
         if z < 1:
-            raise ValueError(f"a grid of {grid.shape} cells is too low for VoxelNet; it needs at least 21 of them")
+            raise ValueError(
+                f"a grid of {grid.shape} cells is too low for VoxelNet; it needs {25 - self.heights_above}"
+            )
         self.map_shape, self.map_channels = (y, x), options.top * z
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Cells of the input; one more along z than in the grid, as the released network has it (40 become 2)."""
+        """Cells of the input along x, y and z, with those above the grid."""
         x, y, z = self.grid.shape
-        return x, y, z + 1
+        return x, y, z + self.heights_above
 
     def forward(self, features_V4: Tensor, coordinates_V4: Tensor, scans: int) -> Tensor:
         """Return the (B, C, H, W) map of B scans; its rows run along y, its columns along x.
@@ -106,10 +111,10 @@ class VoxelNet(nn.Module):
 def sample_map(map_BCHW: Tensor, points_P3: Tensor, scan_P: Tensor, grid: RangeGrid) -> Tensor:
     """Read a map at points, bilinearly, as the SLidR family pre-trains VoxelNet.
 
-    A point at x lies at column (x - low) / (8 cells), where column i stands for the place 8 i, as in OpenPCDet@8caccce
-    (pcdet/models/backbones_3d/pfe/voxel_set_abstraction.py, ``interpolate_from_bev_features``). A strided kernel is
+    A point at x lies at column (x - low) / (8 cells), where column i stands for the place 8 i, as in
+    valeoai/SLidR@14729d0 (pretrain/lightning_trainer_spconv.py, ``interpolate_from_bev_features``). A strided kernel is
     centred on input cell 8 i, whose middle is half a fine cell further on; the difference is left as released. Points
-    outside the bounds read the border.
+    beyond the last column or row read it; there the released weights cancel, and such points get zeros.
 
     Args:
         map_BCHW: rows along y, columns along x.

@@ -89,11 +89,35 @@ def test_no_cells() -> None:
 
 
 def test_refuses_a_grid_that_is_too_low() -> None:
-    low = RangeGrid(bounds_m=(0, -8, 0, 16, 8, 2), cell_m=(0.5, 0.5, 0.1))  # 20 cells and one more
-    with pytest.raises(ValueError, match="too low"):
-        VoxelNet(TINY, low)
-    just = RangeGrid(bounds_m=(0, -8, 0, 16, 8, 2.4), cell_m=(0.5, 0.5, 0.1))
-    assert VoxelNet(TINY, just).map_channels == 6
+    def network(heights: int, above: int) -> VoxelNet:
+        grid = RangeGrid(bounds_m=(0, -8, 0, 16, 8, heights / 10), cell_m=(0.5, 0.5, 0.1))
+        return VoxelNet(TINY.model_copy(update={"heights_above": above}), grid)
+
+    for above in (0, 1):
+        with pytest.raises(ValueError, match="too low"):
+            network(24 - above, above)
+        assert network(25 - above, above).map_channels == 6
+
+
+def test_slidr_pretrains_with_one_height() -> None:
+    grid = RangeGrid(bounds_m=(-51.2, -51.2, -5, 51.2, 51.2, 3), cell_m=(0.1, 0.1, 0.2))
+    network = VoxelNet(VoxelNetOptions(heights_above=0), grid)
+    assert network.shape == (1024, 1024, 40)
+    assert (network.map_channels, network.map_shape) == (128, (128, 128))
+    released = VoxelNet(VoxelNetOptions(), grid)
+    assert released.map_channels == 256
+    network.load_state_dict(released.state_dict())
+
+
+@pytest.mark.parametrize("above", [0, 1])
+def test_the_map_has_the_shape_that_is_promised(above: int) -> None:
+    features, coordinates = cells(0)
+    for heights in (25, 27, 30, 40):
+        grid = RangeGrid(bounds_m=(0, -8, 0, 16, 8, heights / 10), cell_m=(0.5, 0.5, 0.1))
+        network = VoxelNet(TINY.model_copy(update={"heights_above": above}), grid)
+        inside = coordinates[:, 3] < heights
+        found = network(features[inside], coordinates[inside], scans=2)
+        assert found.shape == (2, network.map_channels, *network.map_shape)
 
 
 def test_sampling_is_linear_between_the_columns_and_clamped_at_the_border() -> None:
