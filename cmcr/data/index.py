@@ -20,7 +20,7 @@ from cmcr.files import write_text
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
 #: Beside each, ``<name>_index`` has ``make_index(dataset, root, version, split, complain=refuse) -> ScanIndex``, which
 #: hands what is wrong with single files to ``complain``, and ``splits_here(root, version) -> list[str]``.
-READERS = ("nuscenes", "semantic_kitti", "waymo")
+READERS = ("nuscenes", "semantic_kitti", "waymo", "kitti")
 
 #: What is told of each problem that an index can be made in spite of; it may raise.
 Complain = Callable[[DataError], None]
@@ -92,6 +92,7 @@ class ScanRecord:
         world_from_lidar: (3, 4) poses from the LiDAR frame to the world, in order of application.
         cameras: its images, in the data set's fixed order.
         layout: how its files are to be read, for a reader that knows several ways; or None.
+        boxes, boxes_bytes: its labelled boxes, or None.
     """
 
     token: str
@@ -106,9 +107,11 @@ class ScanRecord:
     world_from_lidar: tuple[str, ...]
     cameras: tuple[CameraRecord, ...]
     layout: str | None = None
+    boxes: str | None = None
+    boxes_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for path in (self.lidar, self.labels, self.panoptic):
+        for path in (self.lidar, self.labels, self.panoptic, self.boxes):
             if path is not None:
                 check_relative(path)
 
@@ -237,7 +240,7 @@ _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classe
 
 
 #: Fields that only some data sets have; a record without them does not mention them.
-_OPTIONAL = ("layout", "camera_from_lidar")
+_OPTIONAL = ("layout", "boxes", "boxes_bytes", "camera_from_lidar", "distortion")
 
 
 def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcr.boxes.boxes3d import Boxes3D
+
 #: The label of points that take part in neither loss nor metric, in every data set of the suite.
 IGNORE = 0
 #: Stands among a scan's instances for a point that the panoptic labels leave out though it has a semantic label.
@@ -60,6 +62,7 @@ class Scan:
         labels: (P,) uint8 training class of each point, `IGNORE` where there is none to learn; None if unlabelled.
         instances: (P,) int32 instance within the scan, 0 for no instance, `VOID` for no part in any panoptic metric;
             None if the data set has none. Two objects of a class never share a number.
+        boxes: the labelled things, in the LiDAR frame; None if the data set has none or they were not asked for.
     """
 
     token: str
@@ -69,9 +72,10 @@ class Scan:
     cameras: Sequence[Camera]
     labels: NDArray[np.uint8] | None
     instances: NDArray[np.int32] | None
+    boxes: Boxes3D | None = None
 
     def select(self, kept_P: NDArray[np.bool_]) -> Scan:
-        """Return this scan with the points that the (P,) mask ``kept_P`` names, and what belongs to them."""
+        """Return this scan with the points that the (P,) mask ``kept_P`` names, their labels, and all boxes."""
         return dataclasses.replace(
             self,
             points=self.points[kept_P],
