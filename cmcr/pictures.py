@@ -163,8 +163,10 @@ def in_order(cameras: Sequence[Camera]) -> list[int]:
 def forward_up(scan: Scan) -> NDArray[np.float32]:
     """Return (P, 2) x y of the points, turned by quarters until the first camera, which looks ahead, looks along y.
 
-    LiDAR frames differ: nuScenes' has y forward, KITTI's x.
+    LiDAR frames differ: nuScenes' has y forward, KITTI's x. Without a camera nothing says, and nothing is turned.
     """
+    if not scan.cameras:
+        return scan.points[:, :2]
     ahead_x, ahead_y = scan.cameras[0].camera_from_lidar[2, :2]
     quarters = round((np.pi / 2 - np.arctan2(ahead_y, ahead_x)) / (np.pi / 2)) % 4
     x, y = scan.points[:, :2].T

@@ -96,12 +96,17 @@ def test_a_saved_model_is_drawn_and_the_same_picture_has_the_same_bytes(
     assert Image.open(tmp_path / "a.png").size[0] > 1000
 
 
-def test_what_cannot_be_drawn_is_refused(model: Path, index: ScanIndex, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_refused(
+    model: Path, index: ScanIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError, match="no scan 2; there are 2"):
         draw_panoptic(model, index, 2, "")
     bare = dataclasses.replace(index, records=tuple(dataclasses.replace(r, panoptic=None) for r in index.records))
-    with pytest.raises(DataError, match="no panoptic labels"):
-        draw_panoptic(model, bare, 0, "")
+    bare_scan = dataclasses.replace(index.read(0), instances=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bare), "read", lambda *_, **__: bare_scan)
+        with pytest.raises(DataError, match="no panoptic labels"):
+            draw_panoptic(model, bare, 0, "")
     backbone = make_backbone(TINY)
     other = tmp_path / "segmentation.safetensors"
     save_model(

@@ -124,8 +124,8 @@ class PanopticTask(Task):
         """See `Task.check`; every scan needs instances too."""
         super().check(index, positions)
         # Where instances have no file of their own, as on SemanticKITTI, only a scan can tell that they are there.
-        in_files = all(index.records[place].panoptic is not None for place in positions)
-        if not in_files and index.read(positions[0]).instances is None:
+        without_file = [place for place in positions if index.records[place].panoptic is None]
+        if without_file and index.read(without_file[0]).instances is None:
             raise DataError(
                 f"{index.root}: split {index.split} of {index.dataset} has no panoptic labels\n"
                 f"  expected: on nuScenes {index.version}/panoptic.json and its files, a download of their own\n"
