@@ -115,9 +115,9 @@ def test_its_losses_are_finite_scalars_and_reach_backbone_and_heads(name: str, b
     backbone, method = make(name)
     losses = losses_of(backbone, method, batch)
     assert losses
-    for loss in losses.values():
-        assert loss.shape == ()
-        assert torch.isfinite(loss)
+    for term, loss in losses.items():
+        assert loss.shape == (), f"loss {term!r} is no scalar"
+        assert torch.isfinite(loss), f"loss {term!r} is {loss.item()}"
     torch.stack(list(losses.values())).sum().backward()
     without = [n for m in (backbone, method) for n, p in m.named_parameters() if p.grad is None or not p.grad.any()]
     assert not without

@@ -34,7 +34,10 @@ def find_plugins(folders: Sequence[Path] = ()) -> dict[str, Path]:
             if path.stem.startswith("_") or not _defines_method(path):
                 continue
             if path.stem in found:
-                raise PluginError(f"{path}: the method id {path.stem!r} is taken already by {found[path.stem]}")
+                raise PluginError(
+                    f"{path}: the method id {path.stem!r} is taken already by {found[path.stem]}\n"
+                    "  way out:  rename one of them, file and id, or take its folder out of plugin_dirs"
+                )
             found[path.stem] = path
     return found
 
@@ -117,7 +120,8 @@ def reason_against(method: type[PretrainMethod], setting: Setting) -> str | None
 def _failed(path: Path, error: BaseException) -> PluginError:
     """Foreign code: whatever it raises must name the file, not end in a trace."""
     # The plug-in's own last line: what failed may lie deep in a library that it called.
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     return PluginError(f"{path}:{lines[-1] if lines else 1}: the plug-in fails: {error!r}")
 
 

@@ -156,6 +156,14 @@ def test_a_missing_folder_is_named(tmp_path: Path):
         find_plugins([tmp_path / "none"])
 
 
+def test_the_line_is_right_for_a_folder_named_relatively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    write(tmp_path, "broken", "import torch\n\nclass Broken(Base): ...\n")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(PluginError, match=r"\.\./broken\.py:3: .*NameError"):
+        load_plugin("broken", [Path("..")])
+
+
 def test_a_method_that_fails_to_say_why_not_is_named_with_its_line(tmp_path: Path) -> None:
     text = (
         GOOD.format(id="mine") + "\n    @classmethod\n    def why_not(cls, setting):\n        return setting.weather\n"
