@@ -18,6 +18,9 @@ from cmcr.errors import ScoresError
 from cmcr.files import write_text
 from cmcr.results.scores import Scores, read_scores
 
+#: Digits of hashes, which stand in every row; scores files have all of them.
+HASH_DIGITS = 8
+
 #: What tells one number from another, in sorting order.
 KEY = (
     "task",
@@ -89,8 +92,8 @@ def scores_table(scores: Mapping[str, Scores]) -> pd.DataFrame:
 def _rows(run: Scores) -> list[dict[str, Any]]:
     provenance = run.provenance
     shared = {name: getattr(run, name) for name in COLUMNS if name in Scores.model_fields}
-    shared["config_hash"] = provenance.config_hash
-    shared["git_commit"] = provenance.git_commit + ("-dirty" if provenance.dirty else "")
+    shared["config_hash"] = provenance.config_hash[:HASH_DIGITS]
+    shared["git_commit"] = provenance.git_commit[:HASH_DIGITS] + ("-dirty" if provenance.dirty else "")
     return [
         {
             **shared,
