@@ -11,7 +11,7 @@ from pathlib import Path
 from cmcr.errors import CMCRError
 from cmcr.files import write_text
 from cmcr.results.collect import scores_table
-from cmcr.results.runs import IDENTITY, FoundRun, differences, find_runs, open_run, score_pairs
+from cmcr.results.runs import IDENTITY, FoundRun, ScorePair, differences, find_runs, open_run, score_pairs
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -105,12 +105,17 @@ def _compare(arguments: Namespace) -> None:
     for pair in score_pairs(first, second):
         if pair.class_name != "all" and not arguments.classes:
             continue
-        known = pair.first is not None and pair.second is not None
-        change = f"{pair.second - pair.first:+.2f}" if known else "n/a"  # type: ignore[operator]  # both are known
-        if known and pair.first != pair.second:
-            change += " (better)" if (pair.second > pair.first) == pair.higher_is_better else " (worse)"  # type: ignore[operator]
-        lines.append([f"  {pair.metric}", pair.class_name, _number(pair.first), _number(pair.second), change])
+        lines.append([f"  {pair.metric}", pair.class_name, _number(pair.first), _number(pair.second), _change(pair)])
     _print_columns(lines)
+
+
+def _change(pair: ScorePair) -> str:
+    """Return what the second run has more, and whether that is better."""
+    if pair.first is None or pair.second is None:
+        return "n/a"
+    gain = pair.second - pair.first
+    judged = " (better)" if (gain > 0) == pair.higher_is_better else " (worse)"
+    return f"{gain:+.2f}{judged if gain else ''}"
 
 
 def _export(arguments: Namespace) -> None:

@@ -16,10 +16,9 @@ from cmcr.data.index import ScanRecord, from_text, pose_from_text
 from cmcr.data.kitti_camera import boxes_in_lidar
 from cmcr.data.kitti_labels import DONT_CARE, KittiObjects, read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CLASS_NAMES
+from cmcr.data.point_files import read_points
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
-
-_FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
@@ -31,7 +30,7 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
         DataError: a file is missing or damaged, or a coordinate is not finite.
     """
     camera = _camera(record, root)
-    points = _read_points(root / record.lidar, record.lidar_bytes)
+    points = read_points(root / record.lidar, record.lidar_bytes, BYTES_PER_POINT // 4)
     points = points[in_view(points, camera)]
     boxes = None
     if with_labels and record.boxes is not None:
@@ -79,28 +78,3 @@ def _camera(record: ScanRecord, root: Path) -> Camera:
         intrinsics=from_text(found.intrinsics, (3, 3)),
         camera_from_lidar=np.linalg.inv(rectified_from_camera) @ rectified_from_lidar(record),
     )
-
-
-def _read_points(path: Path, num_bytes: int) -> NDArray[np.float32]:
-    """Return (P, 4) points with intensity in [0, 1]."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise DataError.at(path, expected=f"a sweep of {num_bytes} bytes", found=found, fix=_FRESH) from None
-    if len(raw) != num_bytes or not raw or len(raw) % BYTES_PER_POINT:
-        expected = f"a sweep of {num_bytes} bytes, {BYTES_PER_POINT} for each point, as indexed"
-        raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=_FRESH)
-    points = np.frombuffer(raw, dtype="<f4").reshape(-1, 4).astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
-        raise DataError.at(
-            path,
-            expected="finite coordinates and reflectances",
-            found=f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}",
-            fix=_FRESH,
-        )
-    low, high = points[:, 3].min(), points[:, 3].max()
-    if low < 0 or high > 1:
-        raise DataError.at(path, expected="reflectances in [0, 1]", found=f"{low:g} to {high:g}", fix=_FRESH)
-    return points

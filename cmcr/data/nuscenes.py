@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
+from cmcr.data.point_files import FRESH, read_bytes, read_points
 from cmcr.data.scan import VOID, Camera, Scan
 from cmcr.errors import DataError
 
-_FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
+#: Numbers of a point: x, y, z, intensity and ring.
+COLUMNS = BYTES_PER_POINT // 4
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
@@ -32,7 +34,7 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
         DataError: a file is missing or damaged, counts differ, a coordinate is not finite, a class id is unknown, an
             instance has no category, or lidarseg and panoptic labels contradict each other.
     """
-    points = _read_points(root / record.lidar, record.lidar_bytes)
+    points = read_points(root / record.lidar, record.lidar_bytes, COLUMNS, intensity_max=255)
     categories = instances = None
     if with_labels and record.labels is not None:
         categories = _read_categories(root / record.labels, len(points))
@@ -62,35 +64,9 @@ def _compose(poses: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
     return np.linalg.multi_dot([*reversed(poses)]) if len(poses) > 1 else poses[0]
 
 
-def _read_points(path: Path, num_bytes: int) -> NDArray[np.float32]:
-    """Return (P, 4) points with intensity in [0, 1]."""
-    raw = _read_bytes(path, f"a sweep of {num_bytes} bytes")
-    if len(raw) != num_bytes or len(raw) % BYTES_PER_POINT or not raw:
-        raise DataError.at(
-            path,
-            expected=f"a sweep of {num_bytes} bytes, {BYTES_PER_POINT} for each point, as indexed",
-            found=f"{len(raw)} bytes",
-            fix=_FRESH,
-        )
-    points = np.frombuffer(raw, dtype="<f4").reshape(-1, 5)[:, :4].astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
-        raise DataError.at(
-            path,
-            expected="finite coordinates and intensities",
-            found=f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}",
-            fix=_FRESH,
-        )
-    low, high = points[:, 3].min(), points[:, 3].max()
-    if low < 0 or high > 255:
-        raise DataError.at(path, expected="intensities in [0, 255]", found=f"{low:g} to {high:g}", fix=_FRESH)
-    points[:, 3] /= 255
-    return points
-
-
 def _read_categories(path: Path, num_points: int) -> NDArray[np.uint8]:
     """Return (P,) annotated categories."""
-    categories = np.frombuffer(_read_bytes(path, f"{num_points} labels"), dtype=np.uint8)
+    categories = np.frombuffer(read_bytes(path, f"{num_points} labels"), dtype=np.uint8)
     _check_categories(path, categories, num_points)
     return categories
 
@@ -112,7 +88,7 @@ def _read_instances(path: Path, lidarseg: NDArray[np.uint8] | None, num_points: 
         zlib.error,
     ) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=_FRESH) from None
+        raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=FRESH) from None
     categories = panoptic // 1000
     _check_categories(path, categories, num_points)
     nameless = np.flatnonzero((categories == 0) & (panoptic > 0))
@@ -121,7 +97,7 @@ def _read_instances(path: Path, lidarseg: NDArray[np.uint8] | None, num_points: 
             path,
             expected="instances with a category, 1000 * category + instance",
             found=f"instance {panoptic[nameless[0]]} without one, at {len(nameless)} points, {nameless[0]} the first",
-            fix=_FRESH,
+            fix=FRESH,
         )
     instances = np.where(panoptic % 1000 > 0, panoptic, 0)
     if lidarseg is None:
@@ -147,7 +123,7 @@ def _check_categories(path: Path, categories: NDArray[np.integer], num_points: i
             path,
             expected=f"{num_points} labels, one for each point of the sweep",
             found=f"{' x '.join(map(str, categories.shape))}",
-            fix=_FRESH,
+            fix=FRESH,
         )
     unknown = np.unique(categories[(categories < 0) | (categories >= len(CATEGORIES))])
     if len(unknown):
@@ -155,12 +131,5 @@ def _check_categories(path: Path, categories: NDArray[np.integer], num_points: i
             path,
             expected=f"category ids from 0 to {len(CATEGORIES) - 1}",
             found=f"unknown ids {', '.join(map(str, unknown[:5]))}",
-            fix=_FRESH,
+            fix=FRESH,
         )
-
-
-def _read_bytes(path: Path, expected: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError.at(path, expected=expected, found=error.strerror or str(error), fix=_FRESH) from None

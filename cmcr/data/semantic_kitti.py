@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.point_files import FRESH, checked_points
 from cmcr.data.releases import UNKNOWN, PointFiles, Release, release_of
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
-
-_FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
@@ -57,14 +56,14 @@ def read_numbers(path: Path, num_bytes: int, dtype: str, expected: str) -> NDArr
         size = path.stat().st_size
         if size != num_bytes:
             raise DataError.at(
-                path, expected=f"{expected} of {num_bytes} bytes, as indexed", found=f"{size} bytes", fix=_FRESH
+                path, expected=f"{expected} of {num_bytes} bytes, as indexed", found=f"{size} bytes", fix=FRESH
             )
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         return np.fromfile(path, dtype=dtype)
     except (OSError, ValueError, EOFError, TypeError, SyntaxError) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(path, expected=expected, found=found, fix=_FRESH) from None
+        raise DataError.at(path, expected=expected, found=found, fix=FRESH) from None
 
 
 def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.float32]:
@@ -73,31 +72,13 @@ def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.fl
     if path.suffix != ".npy":
         if num_bytes % (4 * files.columns) or not num_bytes:
             raise DataError.at(
-                path, expected=f"{4 * files.columns} bytes for each point", found=f"{num_bytes} bytes", fix=_FRESH
+                path, expected=f"{4 * files.columns} bytes for each point", found=f"{num_bytes} bytes", fix=FRESH
             )
         raw = raw.reshape(-1, files.columns)
     if raw.ndim != 2 or raw.shape[1] < 4 or not len(raw):
-        raise DataError.at(path, expected="points x 4 numbers or more", found=f"shape {raw.shape}", fix=_FRESH)
-    points = raw[:, :4].astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
-        raise DataError.at(
-            path,
-            expected="finite coordinates and intensities",
-            found=f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}",
-            fix=_FRESH,
-        )
-    low, high = points[:, 3].min(), points[:, 3].max()
-    if low < 0 or high > files.intensity_max:
-        raise DataError.at(
-            path,
-            expected=f"intensities in [0, {files.intensity_max:g}]",
-            found=f"{low:g} to {high:g}",
-            fix=f"{_FRESH}; or describe the data set with another intensity_max (docs/datasets.md)",
-        )
-    if files.intensity_max != 1:
-        points[:, 3] /= files.intensity_max
-    return points
+        raise DataError.at(path, expected="points x 4 numbers or more", found=f"shape {raw.shape}", fix=FRESH)
+    way_out = f"{FRESH}; or describe the data set with another intensity_max (docs/datasets.md)"
+    return checked_points(path, raw, files.intensity_max, way_out)
 
 
 def _read_labels(path: Path, num_points: int, release: Release) -> tuple[NDArray[np.uint8], NDArray[np.int32] | None]:
@@ -105,18 +86,18 @@ def _read_labels(path: Path, num_points: int, release: Release) -> tuple[NDArray
     try:
         num_bytes = path.stat().st_size
     except OSError as error:
-        raise DataError.at(path, expected=f"{num_points} labels", found=error.strerror or "", fix=_FRESH) from None
+        raise DataError.at(path, expected=f"{num_points} labels", found=error.strerror or "", fix=FRESH) from None
     if path.suffix != ".npy" and num_bytes != 4 * num_points:
         raise DataError.at(
             path,
             expected=f"{num_points} labels of 4 bytes, one for each point",
             found=f"{num_bytes / 4:g}",
-            fix=_FRESH,
+            fix=FRESH,
         )
     raw = read_numbers(path, num_bytes, "<u4", f"{num_points} labels").reshape(-1)
     if raw.shape != (num_points,) or raw.dtype.kind not in "iu":
         raise DataError.at(
-            path, expected=f"{num_points} labels, one for each point", found=f"{raw.dtype} x {len(raw)}", fix=_FRESH
+            path, expected=f"{num_points} labels, one for each point", found=f"{raw.dtype} x {len(raw)}", fix=FRESH
         )
     # No description has an id as large as 0xFFFF, so that what is no id at all is found with the unknown ones.
     ids = np.where((raw >= 0) & (raw < 0xFFFF), raw, 0xFFFF) if path.suffix == ".npy" else raw & 0xFFFF

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.point_files import read_bytes, read_points
 from cmcr.data.scan import Camera, Scan
 from cmcr.data.waymo_names import BYTES_PER_LABEL, BYTES_PER_POINT, CLASS_NAMES
 from cmcr.errors import DataError
 
-_FRESH = "convert the segment again"
+_AGAIN = "convert the segment again"
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
@@ -26,7 +27,7 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
     Raises:
         DataError: a file is missing or damaged, a coordinate is not finite, or a class is unknown.
     """
-    points = _read_points(root / record.lidar, record.lidar_bytes)
+    points = read_points(root / record.lidar, record.lidar_bytes, BYTES_PER_POINT // 4, way_out=_AGAIN)
     labels = instances = None
     if with_labels and record.labels is not None:
         labels, instances = _read_labels(root / record.labels, len(points))
@@ -50,39 +51,16 @@ def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np
     )
 
 
-def _read_points(path: Path, num_bytes: int) -> NDArray[np.float32]:
-    raw = _read_bytes(path)
-    if len(raw) != num_bytes or len(raw) % BYTES_PER_POINT or not raw:
-        expected = f"points of {num_bytes} bytes, {BYTES_PER_POINT} for each, as indexed"
-        raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=_FRESH)
-    points = np.frombuffer(raw, dtype="<f4").reshape(-1, 4).astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
-        found = f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}"
-        raise DataError.at(path, expected="finite coordinates and intensities", found=found, fix=_FRESH)
-    low, high = points[:, 3].min(), points[:, 3].max()
-    if low < 0 or high > 1:
-        raise DataError.at(path, expected="intensities in [0, 1]", found=f"{low:g} to {high:g}", fix=_FRESH)
-    return points
-
-
 def _read_labels(path: Path, num_points: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return (P,) classes and (P,) instances, numbered ``1 << 16`` apart by class so that no two share a number."""
-    raw = _read_bytes(path)
+    raw = read_bytes(path, f"{num_points} labels", _AGAIN)
     if len(raw) != BYTES_PER_LABEL * num_points:
         expected = f"{num_points} labels of {BYTES_PER_LABEL} bytes, one for each point"
-        raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=_FRESH)
+        raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=_AGAIN)
     words = np.frombuffer(raw, dtype="<u4")
     classes, numbers = words & 0xFFFF, words >> 16
     unknown = np.flatnonzero(classes >= len(CLASS_NAMES))
     if len(unknown):
         found = f"class {classes[unknown[0]]} at point {unknown[0]}"
-        raise DataError.at(path, expected=f"classes 0 to {len(CLASS_NAMES) - 1}", found=found, fix=_FRESH)
+        raise DataError.at(path, expected=f"classes 0 to {len(CLASS_NAMES) - 1}", found=found, fix=_AGAIN)
     return classes.astype(np.uint8), np.where(numbers > 0, words, 0).astype(np.int32)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError.at(path, expected="a file", found=error.strerror or str(error), fix=_FRESH) from None
