@@ -12,9 +12,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cmcr.data.toy.kitti_rig import KITTI
 from cmcr.data.toy.kitti_writer import VERSION, write_frame
 from cmcr.data.toy.recording import duration_s, record
+from cmcr.data.toy.rig import KITTI
 from cmcr.data.toy.scene import make_world, scene_generator
 from cmcr.errors import ConfigError, DataError
 from cmcr.files import exclusive, write_json, write_text

@@ -14,8 +14,8 @@ from cmcr.data.kitti_camera import objects_in_image
 from cmcr.data.kitti_labels import DONT_CARE, KittiObjects, join, write_objects
 from cmcr.data.kitti_names import CAMERA, frame_paths
 from cmcr.data.scan import Camera
-from cmcr.data.toy.kitti_rig import BASELINE_M, KITTI
 from cmcr.data.toy.recording import Keyframe, Picture, Sighting
+from cmcr.data.toy.rig import KITTI, KITTI_BASELINE_M
 from cmcr.data.toy.world import Body, World
 from cmcr.files import atomic_path, write_text
 
@@ -86,7 +86,7 @@ def _calibration(picture: Picture) -> tuple[NDArray[np.float64], Camera]:
     height, width, _ = picture.pixels.shape
     camera_from_lidar = np.linalg.inv(KITTI.ego_from_camera(CAMERA)) @ KITTI.ego_from_lidar()
     rectified_from_lidar = camera_from_lidar.copy()
-    rectified_from_lidar[0, 3] -= BASELINE_M
+    rectified_from_lidar[0, 3] -= KITTI_BASELINE_M
     intrinsics = KITTI.cameras[CAMERA].intrinsics((height, width))
     return rectified_from_lidar, Camera(CAMERA, Path(), (height, width), intrinsics, camera_from_lidar)
 

@@ -6,6 +6,7 @@ LiDAR's is the data set's own. A pose ``a_from_b`` is 4x4 and takes points of fr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi, radians, sin
@@ -121,19 +122,28 @@ NUSCENES = Rig(
 )
 
 
+#: KITTI's camera 2 stands so far to the left of camera 0, whose rectified frame the object labels are in.
+KITTI_BASELINE_M = 0.06
+
+_HDL64 = LidarMounting(
+    (0.76, 0.0, 1.73),
+    0.0,
+    0.0,
+    axes=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    elevations_deg=(*np.linspace(-24.9, -8.83, 32).tolist(), *np.linspace(-8.33, 2.0, 32).tolist()),
+    max_range_m=80.0,
+)
+_KITTI_CAMERA = CameraMounting((1.03, KITTI_BASELINE_M, 1.65), 0.0, 0.0, 721.5, (609.6, 172.9), 0.0, (375, 1242))
+
 #: KITTI's vehicle (doi 10.1177/0278364913491297, figure 3; cameras as calibrated on 26 September 2011), rounded. LiDAR
 #: x forward, y left; HDL-64E: 32 beams below of half a degree each, 32 above of a third. The camera fires at the end of
-#: the sweep, because the format has one pose for both.
-SEMANTIC_KITTI = Rig(
-    LidarMounting(
-        (0.76, 0.0, 1.73),
-        0.0,
-        0.0,
-        axes=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-        elevations_deg=(*np.linspace(-24.9, -8.83, 32).tolist(), *np.linspace(-8.33, 2.0, 32).tolist()),
-        max_range_m=80.0,
-    ),
-    {"image_2": CameraMounting((1.03, 0.06, 1.65), 0.0, 0.0, 721.5, (609.6, 172.9), 0.0, (375, 1242))},
+#: the sweep, because SemanticKITTI has one pose for both.
+SEMANTIC_KITTI = Rig(_HDL64, {"image_2": _KITTI_CAMERA})
+
+#: The same for the object benchmark: the LiDAR leans like that of the real calibration, and the camera fires when the
+#: LiDAR, half through its turn, looks ahead.
+KITTI = Rig(
+    dataclasses.replace(_HDL64, pitch_deg=-0.6), {"image_2": dataclasses.replace(_KITTI_CAMERA, before_s=0.025)}
 )
 
 _WAYMO_FRONT, _WAYMO_SIDE = (1280, 1920), (886, 1920)
