@@ -97,7 +97,7 @@ def _visible(
 
 
 #: A lens moves no point by a larger share of its distance from the centre. Where its polynomial says so, the point is
-#: far outside the image, where it was never fitted (chosen here).
+#: far outside the image, where it was never fitted (Waymo's camera_model.cc takes the same bounds).
 _FARTHEST_SHIFT = 0.2
 
 

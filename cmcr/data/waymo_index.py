@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
-from cmcr.data.waymo_names import BYTES_PER_LABEL, BYTES_PER_POINT, CLASS_NAMES, FORMAT, FORMAT_VERSION, THING_CLASSES
+from cmcr.data.waymo_names import (
+    BYTES_PER_LABEL,
+    BYTES_PER_POINT,
+    CLASS_NAMES,
+    FOLDERS,
+    FORMAT,
+    FORMAT_VERSION,
+    THING_CLASSES,
+)
 from cmcr.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -62,7 +70,7 @@ def make_index(dataset: str, root: Path, version: str, split: str, complain: Com
 
 def splits_here(root: Path, version: str) -> list[str]:  # noqa: ARG001
     """Return the folders that hold converted segments."""
-    return sorted({file.parent.name for file in root.glob("*/*.json")})
+    return [folder for folder in FOLDERS if any((root / folder).glob("*.json"))]
 
 
 def _segment(file: Path) -> list[ScanRecord]:

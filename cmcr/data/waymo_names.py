@@ -5,6 +5,9 @@ from __future__ import annotations
 #: Of the JSON that `workflow/waymo/convert.py` writes for each segment.
 FORMAT, FORMAT_VERSION = "cmcr waymo segment", 1
 
+#: Folders of segments; a split is one of them.
+FOLDERS = ("training", "validation", "testing")
+
 #: A point is float32 x, y, z, intensity; its label uint32, the class in the lower 16 bits and the instance above.
 BYTES_PER_POINT, BYTES_PER_LABEL = 16, 4
 
@@ -35,5 +38,5 @@ CLASS_NAMES = (
     "sidewalk",
 )
 
-#: Classes that Waymo gives instances (segmentation.proto).
+#: Countable classes: what moves by itself, and two-wheelers. Chosen here: Waymo has no panoptic task on points.
 THING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 12, 13)

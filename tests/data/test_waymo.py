@@ -11,7 +11,7 @@ import pytest
 from cmcr.data.index import ScanIndex
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera
-from cmcr.data.waymo_index import make_index
+from cmcr.data.waymo_index import make_index, splits_here
 from cmcr.errors import DataError
 
 POINTS = np.array([[10, 0, 0, 0.5], [20, 1, 0, 0.25], [5, -1, -1, 1]], np.float32)
@@ -171,3 +171,19 @@ def test_a_split_without_labels_says_so(root: Path) -> None:
     write(root, [frame(1, labelled=False)])
     with pytest.raises(DataError, match=r"(?s)frames with labels.*none"):
         index_of(root, "validation_labelled")
+
+
+def test_all_problems_can_be_told_and_splits_are_found(root: Path) -> None:
+    assert splits_here(root, "v1") == ["validation"]
+    (root / "parts").mkdir()
+    (root / "parts" / "scene.json").write_text("{}")  # of the toy city, no segment
+    assert splits_here(root, "v1") == ["validation"]
+    (root / "validation/seg/points/000.bin").unlink()
+    (root / "validation/seg/images/001_FRONT.jpg").write_bytes(b"longer")
+    (root / "validation/zzz.json").write_text("{")
+    problems: list[DataError] = []
+    index = make_index("waymo", root, "v1", "validation", problems.append)
+    assert len(index) == 2
+    told = "\n".join(map(str, problems))
+    assert len(problems) == 3
+    assert all(name in told for name in ("000.bin", "001_FRONT.jpg", "zzz.json"))

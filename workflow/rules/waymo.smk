@@ -2,6 +2,7 @@
 
 from cmcr.data.toy.formats import FORMATS
 from cmcr.data.waymo_index import LABELLED
+from cmcr.data.waymo_names import FOLDERS
 
 waymo_roots = {get_root(dataset): dataset for dataset in converted}
 
@@ -15,13 +16,14 @@ rule pack_toy_segment:
         f"{results}/logs/data/{{dataset}}/{{folder}}/pack-{{scene}}.log",
     wildcard_constraints:
         dataset=any_of(converted),
-        folder="training|validation",
+        folder=any_of(FOLDERS),
     conda:
         "../envs/waymo.yaml"
     params:
         python=waymo_python,
         script=f"{workflow.basedir}/workflow/waymo/pack.py",
         root=lambda wildcards: get_root(wildcards.dataset),
+        code=code_digest(CODE_ROOT / "workflow" / "waymo" / "pack.py"),
     message:
         "Pack {wildcards.scene} of the toy city as a Waymo segment"
     shell:
@@ -37,13 +39,14 @@ rule convert_waymo_segment:
         f"{results}/logs/data/{{root}}/{{folder}}/{{segment}}.log",
     wildcard_constraints:
         root=any_of(map(re.escape, waymo_roots)),
-        folder="training|validation|testing",
+        folder=any_of(FOLDERS),
         segment="[^/]+",
     conda:
         "../envs/waymo.yaml"
     params:
         python=waymo_python,
         script=f"{workflow.basedir}/workflow/waymo/convert.py",
+        code=code_digest(CODE_ROOT / "workflow" / "waymo" / "convert.py"),
     message:
         "Convert {wildcards.segment} of Waymo's {wildcards.folder} segments"
     shell:

@@ -9,7 +9,9 @@ segment is complete as far as its TFRecord goes.
     labels/NNN.label  uint32 of each point: class | instance << 16
     images/NNN_*.jpg
 
-Intensities of Waymo are not bounded; as everywhere in the field their hyperbolic tangent is taken.
+Poses lead to a world that begins at the segment's first frame: Waymo's own is the globe, whose coordinates would lose
+millimetres in single precision. Intensities are not bounded; their hyperbolic tangent is taken, as OpenPCDet's loader
+takes it.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
     """Write the files of every frame that can be read; return the segment's JSON."""
     frames: list[dict[str, Any]] = []
     problems: list[str] = []
-    name = ""
+    name, start_from_global = "", np.eye(4)
     records = iter(tf.data.TFRecordDataset(str(segment), compression_type=""))
     while True:
         try:
@@ -79,8 +81,9 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
             break
         try:
             frame = dataset_pb2.Frame.FromString(record.numpy())
-            name = name or frame.context.name
-            frames.append(convert_frame(frame, root, f"{split}/{name}", len(frames), second_return))
+            if not name:
+                name, start_from_global = frame.context.name, np.linalg.inv(matrix(frame.pose))
+            frames.append(convert_frame(frame, root, f"{split}/{name}", len(frames), start_from_global, second_return))
         except Exception as error:  # protobuf and TensorFlow raise what they like on damaged bytes
             problems.append(f"frame {len(frames)}: {type(error).__name__}: {error}".replace("\n", " "))
             break
@@ -93,16 +96,18 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
     return {**head, "second_return": second_return, "problems": problems, "frames": frames}
 
 
-def convert_frame(frame: Any, root: Path, folder: str, number: int, second_return: bool) -> dict[str, Any]:
+def convert_frame(
+    frame: Any, root: Path, folder: str, number: int, start_from_global: np.ndarray, second_return: bool
+) -> dict[str, Any]:
     """Write the files of one frame; return its record."""
     (lidar,) = (c for c in frame.context.laser_calibrations if c.name == TOP)
-    origin = np.reshape(lidar.extrinsic.transform, (4, 4))[:3, 3]
+    origin = matrix(lidar.extrinsic)[:3, 3]
     points, labels = read_points(frame, origin, 2 if second_return else 1)
     record: dict[str, Any] = {
         "token": f"{frame.context.name}_{number:03d}",
         "timestamp_us": frame.timestamp_micros,
         "vehicle_from_lidar": flat(np.vstack([np.column_stack([np.eye(3), origin]), [0, 0, 0, 1]])),
-        "world_from_vehicle": flat(np.reshape(frame.pose.transform, (4, 4))),
+        "world_from_vehicle": flat(start_from_global @ matrix(frame.pose)),
         **save(root, "points", f"{folder}/points/{number:03d}.bin", points.astype("<f4").tobytes()),
         "labels": None,
         "labels_bytes": None,
@@ -119,10 +124,11 @@ def convert_frame(frame: Any, root: Path, folder: str, number: int, second_retur
             {
                 "name": name,
                 "size": [camera.height, camera.width],
-                "intrinsics": [f_u, 0.0, c_u, 0.0, f_v, c_v, 0.0, 0.0, 1.0],
+                # Waymo counts pixels from the edge of the first one (dataset.proto), the suite from its centre.
+                "intrinsics": [f_u, 0.0, c_u - 0.5, 0.0, f_v, c_v - 0.5, 0.0, 0.0, 1.0],
                 "distortion": list(distortion),
-                "vehicle_from_camera": flat(np.reshape(camera.extrinsic.transform, (4, 4)) @ WAYMO_FROM_OPTICAL),
-                "world_from_vehicle": flat(np.reshape(image.pose.transform, (4, 4))),
+                "vehicle_from_camera": flat(matrix(camera.extrinsic) @ WAYMO_FROM_OPTICAL),
+                "world_from_vehicle": flat(start_from_global @ matrix(image.pose)),
                 **save(root, "image", f"{folder}/images/{number:03d}_{name}.jpg", image.image),
             }
         )
@@ -160,6 +166,11 @@ def box(label: Any) -> dict[str, Any]:
         "heading": b.heading,
         "num_lidar_points": label.num_lidar_points_in_box,
     }
+
+
+def matrix(transform: Any) -> np.ndarray:
+    """Return the (4, 4) pose of a proto."""
+    return np.reshape(transform.transform, (4, 4))
 
 
 def flat(pose: np.ndarray) -> list[float]:

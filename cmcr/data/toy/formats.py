@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cmcr.data import waymo_names
 from cmcr.data.nuscenes_tables import LABEL_TABLES
 from cmcr.data.toy import nuscenes_format, semantic_kitti_writer
 from cmcr.data.toy.nuscenes_format import DESCRIPTION, TABLES
@@ -25,9 +26,6 @@ Part = dict[str, Any]
 
 #: Files in the root of a city without tables: one that names its scenes, and an empty one that says whose it is.
 CITY, OWNER = "toy_city.json", ".toy_city"
-
-#: Folders of Waymo's segments; frames with labels are a split of their own.
-WAYMO_FOLDERS = ("training", "validation")
 
 _AGAIN = "delete it and make the scene again"
 
@@ -143,14 +141,14 @@ def join_folders(parts: Sequence[Path], root: Path) -> None:
 
 def check_drives_owner(root: Path) -> None:
     """Refuse segments beside which nothing says that they are a toy city's."""
-    if any((root / folder).is_dir() for folder in WAYMO_FOLDERS) and not (root / OWNER).is_file():
+    if any((root / folder).is_dir() for folder in waymo_names.FOLDERS) and not (root / OWNER).is_file():
         raise _foreign(root, "segments that no toy city wrote")
 
 
 def join_drives(parts: Sequence[Path], root: Path) -> None:
     """Delete drives and converted segments that no part names, and say which there are."""
     scenes = sorted(part.stem for part in parts)
-    for folder in ("drives", *WAYMO_FOLDERS):
+    for folder in ("drives", *waymo_names.FOLDERS):
         for path in (root / folder).glob("*"):
             if not any(path.name.removesuffix(".json").endswith(scene) for scene in scenes):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

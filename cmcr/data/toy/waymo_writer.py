@@ -129,7 +129,7 @@ class WaymoWriter:
     def _projections(self, keyframe: Keyframe, world_P3: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return (P, 6) number of the camera, column and row, of the first two cameras that see each point; 0 for none.
 
-        Cameras are numbered from 1 in their order.
+        Cameras are numbered from 1 in their order. Pixels are counted from the edge of the first one, and cut.
         """
         found = np.zeros((len(world_P3), 2, 3), np.int32)
         seen = np.zeros(len(world_P3), np.intp)
@@ -138,7 +138,7 @@ class WaymoWriter:
             camera_from_world = np.linalg.inv(keyframe.pictures[name].world_from_ego @ WAYMO.ego_from_camera(name))
             xyz_P3 = world_P3 @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
             with np.errstate(divide="ignore", invalid="ignore"):
-                u, v, _ = camera.intrinsics((height, width)) @ (xyz_P3 / xyz_P3[:, 2:]).T
+                u, v = (camera.intrinsics((height, width)) @ (xyz_P3 / xyz_P3[:, 2:]).T)[:2] + 0.5
             inside = (xyz_P3[:, 2] > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height) & (seen < 2)
             found[inside, seen[inside]] = np.column_stack([np.full(len(u), number), u, v])[inside].astype(np.int32)
             seen += inside
@@ -171,8 +171,9 @@ class WaymoWriter:
 
 
 def _four(intrinsics: NDArray[np.float64]) -> list[float]:
-    """Return f_u, f_v, c_u, c_v."""
-    return [float(intrinsics[place]) for place in ((0, 0), (1, 1), (0, 2), (1, 2))]
+    """Return f_u, f_v, c_u, c_v; Waymo counts pixels from the edge of the first one, not from its centre."""
+    (f_u, _, c_u), (_, f_v, c_v), _ = intrinsics.tolist()
+    return [f_u, f_v, c_u + 0.5, c_v + 0.5]
 
 
 def _roll_pitch_yaw(rotation_N33: NDArray[np.float64]) -> NDArray[np.float64]:
