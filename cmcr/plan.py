@@ -118,6 +118,14 @@ class Plan:
         return {row: label for row, label in self.labels.items() if self.config.methods[row].ablation_of is None}
 
     @property
+    def titles(self) -> dict[str, str]:
+        """Name of each row where it stands alone: an ablation's begins with that of the row it varies."""
+        bases = {row: options.ablation_of for row, options in self.config.methods.items()}
+        return {
+            row: f"{self.labels[bases[row]]}: {label}" if bases[row] else label for row, label in self.labels.items()
+        }
+
+    @property
     def network(self) -> str:
         """What the table of published names calls the 3D network: its id and its size."""
         sizes = self.config.backbone.model_dump(mode="json", exclude={"batch_norm_momentum"})

@@ -309,6 +309,7 @@ def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]
     assert plan.pretrain_job("cmcr", 0).options["masks"]["probability"] == 0.5
     assert plan.compared == {"ppkt": "PPKT", "cmcr": "CMCR"}
     assert plan.labels["less"] == "less"
+    assert plan.titles == {"less": "CMCR: less", "ppkt": "PPKT", "cmcr": "CMCR"}
     assert plan.ablations == {"cmcr": ["less", "cmcr"]}
     assert parse_config(config.model_dump(mode="json"), "again") == config
 

@@ -32,7 +32,7 @@ _SHOWN = {
     ),
     "occupancy_accuracy": _Measure("occupancy", True, 3, "share of queries answered rightly"),
     "occupancy_majority_share": _Measure("same, majority", None, 3, "that share for the more frequent answer"),
-    "codebook_perplexity_points": _Measure("perplexity, points", None, 1, "codes in use, over the pairs of all scans"),
+    "codebook_perplexity_points": _Measure("perplexity, points", None, 1, "of the codes that points pick, over the pairs of all scans (as many, if all alike)"),
     "codebook_perplexity_pixels": _Measure("perplexity, pixels", None, 1, "the same of pixels"),
     "distinct_points": _Measure("distinct points", None, 0, "different points among the pairs drawn from a scan"),
 }

@@ -101,7 +101,7 @@ def test_each_bad_file_gives_one_clear_error(scans: ScanIndex, case: str) -> Non
     first, *parts = str(caught.value).split("\n")
     assert first == str(path)
     assert [part.split(":")[0].strip() for part in parts] == ["expected", "found", "way out"]
-    for part, pattern in zip(parts, (expected, found), strict=False):
+    for part, pattern in zip(parts[:2], (expected, found), strict=True):
         assert re.search(pattern, part), part
     scans.read(1)  # the others are none the worse
     if name.startswith("labels"):

@@ -16,7 +16,7 @@ rule draw_course:
         options=lambda wildcards: flags(
             method=wildcards.method,
             dataset=wildcards.dataset,
-            labels=json.dumps(plan.labels),
+            labels=json.dumps(plan.titles),
             codes=plan.shows(wildcards.method).codes,
         ),
         folder=subpath(output[0], parent=True),
@@ -71,7 +71,7 @@ rule draw_held_out:
         gpu=1 if cfg.compute.device == "cuda" else 0,
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, cfg.seeds[0]),
-        title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
+        title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
         code=lambda wildcards: get_code(
             "draw-held-out",
             plan.plugins[wildcards.method],
@@ -96,7 +96,7 @@ rule draw_features:
         "../../environment.yml"
     params:
         job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
-        title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
+        title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
         code=lambda wildcards: get_code("draw-features", get_reader(wildcards.dataset)),
     message:
         "Draw what {wildcards.method} learned on {wildcards.dataset}"
