@@ -120,10 +120,11 @@ class Plan:
     @property
     def titles(self) -> dict[str, str]:
         """Name of each row where it stands alone: an ablation's begins with that of the row it varies."""
-        bases = {row: options.ablation_of for row, options in self.config.methods.items()}
-        return {
-            row: f"{self.labels[bases[row]]}: {label}" if bases[row] else label for row, label in self.labels.items()
-        }
+        titles = dict(self.labels)
+        for row, options in self.config.methods.items():
+            if options.ablation_of is not None:
+                titles[row] = f"{self.labels[options.ablation_of]}: {self.labels[row]}"
+        return titles
 
     @property
     def network(self) -> str:
