@@ -5,26 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from invented import TINY, finetune_job, invented_index
+from invented import invented_index
+from tuned import Tuned, tune
 
 from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_index import make_index
-from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, DataError, WeightsError
 from cmcr.evaluation.panoptic_quality import PanopticQuality
-from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
-from cmcr.recipe import Recipe
-from cmcr.results.scores import Scores
-from cmcr.tasks.finetune import finetune
 from cmcr.tasks.panoptic_files import nuscenes_labels
 from cmcr.tasks.predict import write_submission
-
-GRID = VoxelGrid(kind="cartesian", size_m=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -32,40 +24,18 @@ def validation(toy_nuscenes: Path) -> ScanIndex:
     return make_index("toy", toy_nuscenes, "v1.0-mini", "mini_val")
 
 
-Tuned = tuple[Path, Scores]
-
-
-def tune(toy_nuscenes: Path, validation: ScanIndex, folder: Path, **changes: Any) -> Tuned:
-    """A network trained for a few steps, and its scores."""
-    torch.manual_seed(0)
-    record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee", data_checksum=""
-    )
-    save_backbone(folder / "backbone.safetensors", make_backbone(TINY), record)
-    train = make_index("toy", toy_nuscenes, "v1.0-mini", "mini_train")
-    scores = finetune(
-        finetune_job(dataset="toy", voxels=GRID, recipe=Recipe(epochs=20, batch_size=2, lr=1e-2), **changes),
-        folder / "backbone.safetensors",
-        train,
-        range(len(train)),
-        validation,
-        folder / "logs",
-        folder / "model.safetensors",
-        folder / "scores.json",
-    )
-    return folder / "model.safetensors", scores
-
-
 @pytest.fixture(scope="module")
 def tuned(toy_nuscenes: Path, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return tune(toy_nuscenes, validation, tmp_path_factory.mktemp("tuned"))
+    train = make_index("toy", toy_nuscenes, "v1.0-mini", "mini_train")
+    return tune(train, validation, tmp_path_factory.mktemp("tuned"))
 
 
 @pytest.fixture(scope="module")
 def panoptic(toy_nuscenes: Path, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     options = {"head": {"grid": {"cell_m": 0.8}, "channels": 8}, "nms_kernel": 3}
     folder = tmp_path_factory.mktemp("panoptic")
-    return tune(toy_nuscenes, validation, folder, task="panoptic", options=options)
+    train = make_index("toy", toy_nuscenes, "v1.0-mini", "mini_train")
+    return tune(train, validation, folder, task="panoptic", options=options)
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from invented import TINY, finetune_job
+from tuned import Tuned, tune
 
 from cmcr.data.index import ScanIndex
 from cmcr.data.releases import load_release
 from cmcr.data.semantic_kitti_index import make_index
-from cmcr.data.voxels import VoxelGrid
 from cmcr.evaluation.iou import Confusion
-from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
-from cmcr.recipe import Recipe
-from cmcr.results.scores import Scores
-from cmcr.tasks.finetune import finetune
+from cmcr.tasks.model import evaluation_loader, load_model
 from cmcr.tasks.predict import write_submission
-
-GRID = VoxelGrid(kind="cartesian", size_m=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -30,32 +24,17 @@ def validation(toy_semantic_kitti: Path) -> ScanIndex:
 
 
 @pytest.fixture(scope="module")
-def tuned(
-    toy_semantic_kitti: Path, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Scores]:
-    """A network trained for a few steps, and its scores."""
-    folder = tmp_path_factory.mktemp("tuned_kitti")
-    torch.manual_seed(0)
-    record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee", data_checksum=""
-    )
-    save_backbone(folder / "backbone.safetensors", make_backbone(TINY), record)
-    train = make_index("toy", toy_semantic_kitti, "semantic_kitti_mini", "mini_train")
-    scores = finetune(
-        finetune_job(dataset="toy", voxels=GRID, recipe=Recipe(epochs=20, batch_size=2, lr=1e-2)),
-        folder / "backbone.safetensors",
-        train,
-        range(len(train)),
-        validation,
-        folder / "logs",
-        folder / "model.safetensors",
-        folder / "scores.json",
-    )
-    return folder / "model.safetensors", scores
+def train(toy_semantic_kitti: Path) -> ScanIndex:
+    return make_index("toy", toy_semantic_kitti, "semantic_kitti_mini", "mini_train")
 
 
 @pytest.fixture(scope="module")
-def submission(tuned: tuple[Path, Scores], validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tuned(train: ScanIndex, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    return tune(train, validation, tmp_path_factory.mktemp("tuned_kitti"))
+
+
+@pytest.fixture(scope="module")
+def submission(tuned: Tuned, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("submission_kitti")
     write_submission(tuned[0], validation, output)
     return output
@@ -72,9 +51,7 @@ def test_one_file_a_scan_one_official_id_a_point_and_nothing_else(submission: Pa
         assert set(predicted.tolist()) <= official
 
 
-def test_the_official_evaluator_gives_our_numbers(
-    tuned: tuple[Path, Scores], submission: Path, validation: ScanIndex
-) -> None:
+def test_the_official_evaluator_gives_our_numbers(tuned: Tuned, submission: Path, validation: ScanIndex) -> None:
     """As evaluate_semantics.py drives it: label files, lower 16 bits, learning_map, predictions likewise."""
     evaluators = pytest.importorskip(
         "auxiliary.np_ioueval", reason="needs semantic-kitti-api: pip install --no-deps semantic-kitti-api==0.1"
@@ -103,9 +80,27 @@ def test_the_official_evaluator_gives_our_numbers(
 
 
 def test_a_split_without_labels_can_be_predicted(
-    tuned: tuple[Path, Scores], submission: Path, validation: ScanIndex, tmp_path: Path
+    tuned: Tuned, submission: Path, validation: ScanIndex, tmp_path: Path
 ) -> None:
     blind = tuple(dataclasses.replace(record, labels=None, labels_bytes=None) for record in validation.records)
     write_submission(tuned[0], dataclasses.replace(validation, records=blind, checksum=""), tmp_path)
     for path in submission.rglob("*.label"):
         assert (tmp_path / path.relative_to(submission)).read_bytes() == path.read_bytes()
+
+
+def test_panoptic_labels_are_ids_with_instances_above(train: ScanIndex, validation: ScanIndex, tmp_path: Path) -> None:
+    options = {"head": {"grid": {"cell_m": 1.0, "range_m": 30}, "channels": 4}, "threshold": 0.01}
+    path, _ = tune(train, validation, tmp_path, task="panoptic", options=options)
+    write_submission(path, validation, tmp_path / "submission")
+    model, job = load_model(path, validation)
+    model.eval()
+    release, instances = load_release("semantic_kitti"), 0
+    for record, batch in zip(validation.records, evaluation_loader(job, validation, with_labels=False), strict=True):
+        file = tmp_path / "submission" / "sequences" / "08" / "predictions" / f"{Path(record.lidar).stem}.label"
+        words = np.fromfile(file, "<u4")
+        with torch.no_grad():
+            predicted = model.task.predict(model(batch), batch)
+        assert (release.table[words & 0xFFFF] == predicted.class_P).all()
+        assert (words >> 16 == predicted.instance_P).all()
+        instances += len(np.unique(predicted.instance_P)) - 1
+    assert instances > 0
