@@ -42,7 +42,7 @@ class TableView:
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Markup]]
-    caption: Markup = Markup()
+    caption: Markup | None = None
     notes: Sequence[Markup] = ()
 
     @property
@@ -68,7 +68,7 @@ def captioned(parts: Sequence[Block]) -> list[TableView]:
         table, before = parts[place], parts[place - 1] if place else None
         assert isinstance(table, TableView)
         behind = parts[place + 1 : after if after is None else after - 1]
-        caption = before.text if isinstance(before, Paragraph) else Markup()
+        caption = before.text if isinstance(before, Paragraph) else None
         notes = [part.text for part in behind if isinstance(part, Paragraph)]
         found.append(TableView(table.columns, table.rows, caption, notes))
     return found
@@ -96,7 +96,7 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
             case "table_close":
                 yield TableView(columns, rows)
             case "inline":
-                html = Markup(_PARSER.renderer.renderInline(token.children or [], _PARSER.options, {}))  # noqa: S704
+                html = Markup(_PARSER.renderer.renderInline(token.children or [], _PARSER.options, {}))
                 if kind == "heading":
                     yield Heading(html, level)
                 elif kind == "paragraph":
