@@ -143,7 +143,10 @@ def held_out_table(records: Sequence[HeldOut], labels: Mapping[str, str]) -> Tab
         f"Held-out measures{' on toy data' if first.toy else ''}: {first.num_scans} scans of split {first.split} of "
         f"{first.dataset}, {seeds_phrase((cell for row in rows for cell in row.cells), with_spread=True)}. {said}."
     )
-    columns = [Column(name, _words(name), "", None, digits=3) for name in shown]
+    columns = [
+        Column(name, _words(name), "", None, digits=_digits(row.cells[place] for row in rows))
+        for place, name in enumerate(shown)
+    ]
     return Table("held_out", caption, columns, rows, with_spread=True)
 
 
@@ -151,6 +154,11 @@ def _measured(values: Sequence[float | None]) -> Cell:
     if all(value is None for value in values):
         return Cell(None, None, 0, reason="not part of this row" if values else NO_RUN)
     return cell_over_seeds([{"value": value, "reason": ""} for value in values if value is not None])
+
+
+def _digits(cells: Iterable[Cell]) -> int:
+    """Shares and errors need more digits than counts do."""
+    return 4 if max(abs(cell.mean) for cell in cells if cell.mean is not None) < 1 else 1
 
 
 def _words(name: str) -> str:
