@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup
 
 # HTML in the text is shown as text. Images are left out because a page that can be passed on must not load anything.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "html_block", "html_inline"])
+_RENDERER = RendererHTML()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
             case "table_close":
                 yield TableView(columns, rows)
             case "inline":
-                html = Markup(_PARSER.renderer.renderInline(token.children or [], _PARSER.options, {}))
+                html = Markup(_RENDERER.renderInline(token.children or [], _PARSER.options, {}))
                 if kind == "heading":
                     yield Heading(html, level)
                 elif kind == "paragraph":

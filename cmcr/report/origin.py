@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from cmcr.results.held_out import MEASURES, HeldOut
 from cmcr.results.scores import Provenance, Scores
@@ -153,7 +154,8 @@ def held_out_table(records: Sequence[HeldOut], labels: Mapping[str, str]) -> Tab
 def _measured(values: Sequence[float | None]) -> Cell:
     if all(value is None for value in values):
         return Cell(None, None, 0, reason="not part of this row" if values else NO_RUN)
-    return cell_over_seeds([{"value": value, "reason": ""} for value in values if value is not None])
+    rows: list[Mapping[Hashable, Any]] = [{"value": value, "reason": ""} for value in values if value is not None]
+    return cell_over_seeds(rows)
 
 
 def _digits(cells: Iterable[Cell]) -> int:

@@ -21,9 +21,9 @@ from cmcr.report.markdown import TableView, blocks, captioned
 from cmcr.report.origin import held_out_table, jobs_of, origin_of
 from cmcr.report.pictures import COMPARISON, COURSE, OTHERS, PANELS, Embedded, embed, name_figures
 from cmcr.results.diagnostics import Diagnosis
-from cmcr.results.held_out import read_held_out
+from cmcr.results.held_out import HeldOut, read_held_out
 from cmcr.results.records import read_record
-from cmcr.results.scores import read_scores
+from cmcr.results.scores import Scores, read_scores
 from cmcr.results.summary import MEAN_METRICS
 from cmcr.results.table_text import to_markdown
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: Template, style and script of the page.
 PARTS: Final = Path(__file__).resolve().parent / "page"
 #: Behind the tables of the tasks, in this order; tables of other names come between.
-_LAST_TABLES: Final = ("ablation", "published", "transfer", "cost", "diagnostics", "held_out")
+_LAST_TABLES: Final = ("ablation", "diagnostics", "transfer", "published", "cost")
 _FIGURE_GROUPS: Final = {
     COMPARISON: "Comparison",
     PANELS: "What the methods make of a scan",
@@ -71,7 +71,7 @@ def render_report(files: RunFiles, fidelity: Path, max_picture_bytes: int) -> st
     scores = {files.link(path): read_scores(path) for path in files.scores}
     held_out = [read_held_out(path) for path in files.held_out]
     diagnoses = [read_record(path, Diagnosis, "diagnostics") for path in files.diagnoses]
-    records = [*scores.values(), *held_out, *diagnoses]
+    records: list[Scores | HeldOut | Diagnosis] = [*scores.values(), *held_out, *diagnoses]
     pictures, width = embed(name_figures(files.figures, card.datasets, card.labels), max_picture_bytes)
     picture_bytes = sum(len(picture.uri) for picture in pictures)
     if picture_bytes > max_picture_bytes:

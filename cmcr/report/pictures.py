@@ -39,7 +39,7 @@ _OF_METHODS: Final = {
         PANELS, "Rebuilt images", "Images of a scan that pre-training never saw, masked, and rebuilt by the method."
     ),
     "occupancy": Kind(PANELS, "Occupied space", "What the method takes for occupied on a scan it never saw."),
-    "predictions": Kind(PANELS, "Predictions", "What the fine-tuned network predicts, beside the labels."),
+    "panoptic": Kind(PANELS, "Instances", "The instances that a fine-tuned network finds, beside the true ones."),
 }
 #: Named ``<task>_<dataset>_<kind>``.
 _OF_TASKS: Final = {
@@ -145,10 +145,10 @@ def _raster(path: Path, width: int | None) -> tuple[bytes, tuple[int, int]]:
     """The bytes of a PNG as they are, or shrunk to ``width`` as WebP; and the size of what they show."""
     content = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as opened:
             if width is None:
-                return content, image.size
-            image = image.convert("RGB")
+                return content, opened.size
+            image = opened.convert("RGB")
             if image.width > width:
                 image = image.resize(
                     (width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS

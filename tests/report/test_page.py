@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -82,7 +84,7 @@ def test_it_shows_the_run_its_tables_figures_and_jobs(page: Page) -> None:
     assert "tables/segmentation.csv" in links
 
 
-def test_names_are_text_and_nothing_runs_or_loads(text: str, page: Page) -> None:
+def test_names_are_text_and_nothing_runs_or_loads(page: Page) -> None:
     shown = " ".join(page.texts)
     for label in HARM:
         assert label in shown
@@ -98,9 +100,6 @@ def test_names_are_text_and_nothing_runs_or_loads(text: str, page: Page) -> None
 
 
 def test_the_browser_may_run_this_script_and_no_other(text: str) -> None:
-    import base64
-    import hashlib
-
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert "default-src 'none'; img-src data:;" in policy
     for part in ("style", "script"):
@@ -119,7 +118,7 @@ def test_every_anchor_has_its_place_and_no_id_is_there_twice(page: Page) -> None
 def test_the_same_files_give_the_same_bytes(run_folder: Path, text: str) -> None:
     elsewhere = run_folder.parents[1] / "moved" / "trial"
     shutil.copytree(run_folder, elsewhere)
-    files = RunFiles.of(elsewhere, reversed(sorted(path for path in elsewhere.rglob("*") if path.is_file())))
+    files = RunFiles.of(elsewhere, sorted((path for path in elsewhere.rglob("*") if path.is_file()), reverse=True))
     assert render_report(files, FIDELITY, 10**6) == text
 
 

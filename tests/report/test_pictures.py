@@ -33,6 +33,7 @@ def test_names_say_what_is_shown_and_where_it_stands() -> None:
         "features_town_ppkt",
         "features_town_gone",
         "losses_town_cmcr",
+        "panoptic_town_ppkt",
         "panoptic_town_label_efficiency",
     ]
     figures = {
@@ -42,13 +43,14 @@ def test_names_say_what_is_shown_and_where_it_stands() -> None:
         "features_town_ppkt": (PANELS, "Features: PPKT on town"),
         "features_town_cmcr_fast": (PANELS, "Features: CMCR, fast on town"),
         "occupancy_town_cmcr": (PANELS, "Occupied space: CMCR on town"),
+        "panoptic_town_ppkt": (PANELS, "Instances: PPKT on town"),
         "losses_town_cmcr": (COURSE, "Losses: CMCR on town"),
         "panoptic_town_label_efficiency": (COMPARISON, "Label efficiency: panoptic on town"),
         "features_town_gone": (OTHERS, "features town gone"),
         "something_else": (OTHERS, "something else"),
     }
     panels = [name for name, figure in figures.items() if figure.group == PANELS]
-    assert panels == ["features_town_ppkt", "features_town_cmcr_fast", "occupancy_town_cmcr"]
+    assert panels == ["features_town_ppkt", "features_town_cmcr_fast", "occupancy_town_cmcr", "panoptic_town_ppkt"]
 
 
 def test_what_fits_is_embedded_byte_for_byte(tmp_path: Path) -> None:

@@ -128,7 +128,12 @@ rule draw_panoptic:
         ),
         index=lambda wildcards: get_index(wildcards.dataset, "validation"),
     output:
-        f"{results}/figures/panoptic_{{dataset}}_{{method}}.png",
+        report(
+            f"{results}/figures/panoptic_{{dataset}}_{{method}}.png",
+            caption="../report/panoptic_figure.rst",
+            category="Scans",
+            labels={"figure": "instances", "method": "{method}", "dataset": "{dataset}"},
+        ),
     log:
         f"{results}/logs/figures/panoptic_{{dataset}}_{{method}}.log",
     conda:
