@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -129,7 +129,8 @@ def held_out_table(records: Sequence[HeldOut], labels: Mapping[str, str]) -> Tab
     Raises:
         ScoresError: a mixture that must not stand in one table.
     """
-    refuse_mixture([record.model_dump() for record in records], (), ("dataset", "split", "num_scans", "toy"))
+    found: list[dict[Any, Any]] = [record.model_dump() for record in records]
+    refuse_mixture(found, (), ("dataset", "split", "num_scans", "toy"))
     shown = [name for name in MEASURES if any(record.measures.get(name) is not None for record in records)]
     rows = []
     for method in dict.fromkeys([*labels, *(record.method for record in records)]):
@@ -154,7 +155,7 @@ def held_out_table(records: Sequence[HeldOut], labels: Mapping[str, str]) -> Tab
 def _measured(values: Sequence[float | None]) -> Cell:
     if all(value is None for value in values):
         return Cell(None, None, 0, reason="not part of this row" if values else NO_RUN)
-    rows: list[Mapping[Hashable, Any]] = [{"value": value, "reason": ""} for value in values if value is not None]
+    rows: list[dict[Any, Any]] = [{"value": value, "reason": ""} for value in values if value is not None]
     return cell_over_seeds(rows)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -62,6 +62,7 @@ def test_nothing_in_the_text_becomes_a_tag_that_runs_or_loads(text: str) -> None
                 assert harm not in html
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30))
 def test_a_label_is_shown_letter_by_letter(label: str) -> None:
     (view,) = captioned(blocks(to_markdown(table(label))))
