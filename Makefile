@@ -63,7 +63,7 @@ docs: .venv/ready ## print the config reference from the code
 	cmcr config-docs
 
 site: .venv/ready ## build the documentation's pages into site/
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 clean: ## remove what the toy and smoke runs have made, and the caches of all tools
 	rm -rf site results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
