@@ -34,6 +34,10 @@ smoke: .venv/ready ## the whole workflow in its smallest form, in minutes
 	snakemake --cores $(CORES) --configfile config/smoke.yaml -- all_tables all_figures
 	@cmcr show results/smoke
 
+report: .venv/ready ## results/toy/report.html, and snakemake_report.html beside it
+	snakemake --cores $(CORES) report
+	snakemake --report results/toy/snakemake_report.html -- report
+
 test: .venv/ready ## all tests
 	pytest
 
@@ -58,7 +62,10 @@ bench: .venv/ready ## time the parts beside what they replace
 docs: .venv/ready ## print the config reference from the code
 	cmcr config-docs
 
-clean: ## remove what the toy and smoke runs have made, and the caches of all tools
-	rm -rf results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+site: .venv/ready ## build the documentation's pages into site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-.PHONY: help setup waymo-env tables smoke test test-fast lint format bench docs clean
+clean: ## remove what the toy and smoke runs have made, and the caches of all tools
+	rm -rf site results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+
+.PHONY: help setup waymo-env tables smoke report test test-fast lint format bench docs site clean

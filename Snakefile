@@ -20,6 +20,10 @@ include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/cost.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/run.rst"
 
 
 rule all_tables:
@@ -31,3 +35,8 @@ rule all_tables:
 rule all_figures:
     input:
         get_figures(),
+
+
+rule report:
+    input:
+        f"{results}/report.html",

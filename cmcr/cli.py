@@ -37,6 +37,8 @@ COMMANDS = {
     "draw-held-out": "draw what a pre-trained method makes of a scan it never saw",
     "draw-panoptic": "draw the instances that a panoptic network finds, beside the true ones",
     "measure-held-out": "measure a pre-trained method on scans it never saw",
+    "describe-run": "write down what a run was asked to do",
+    "report": "write the report of a run: one page with its tables, figures and provenance",
     "show": "print a run's tables and say where everything is",
     "results": "list, show, compare and export finished runs",
     "methods": "list the methods that can be run",

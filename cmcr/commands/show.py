@@ -23,6 +23,7 @@ def run(arguments: Namespace) -> None:
     for path in sorted(tables, key=lambda path: (path.stem in last, path)):
         print(path.read_text(encoding="utf-8"))
     places = {"scores": folder / "scores.tsv", "tables": folder / "tables", "figures": folder / "figures"}
+    places["report"] = folder / "report.html"
     for name, path in places.items():
         if path.exists():
             print(f"{name + ':':9}{path}")

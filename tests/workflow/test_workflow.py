@@ -181,6 +181,13 @@ def test_a_second_task_has_its_own_runs_tables_and_pictures(workflow: Workflow) 
         assert f"Draw the instances that {method} finds on toy_nuscenes" in jobs
 
 
+def test_the_report_is_made_of_what_the_config_asks_for(workflow: Workflow) -> None:
+    jobs = planned(workflow.run("-n", "report"))
+    assert jobs.count("Write the report") == jobs.count("Write down what this run was asked to do") == 1
+    for needed in ("Gather all scores", "Write the table of diagnostics", "Draw what ppkt learned on toy_nuscenes"):
+        assert needed in jobs
+
+
 def test_diagnostics_can_be_left_out(workflow: Workflow) -> None:
     workflow.configure(with_change(lambda config: config.pop("diagnostics")))
     assert not any("iagnos" in job for job in planned(workflow.run("-n")))
@@ -379,3 +386,22 @@ def test_every_config_file_keeps_the_schema() -> None:
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.json").read_text())
     for path in sorted((ROOT / "config").glob("*.yaml")):
         jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+@pytest.mark.slow
+def test_a_run_has_a_page_and_snakemakes_own_report(copied: Workflow) -> None:
+    results = copied.folder / "results" / "tiny"
+    # What an earlier config left behind is not on the page.
+    (results / "tables" / "left_behind.md").write_text("A table that nobody asked for.\n\n| a |\n| --- |\n| 1 |\n")
+    copied.run("report")
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert "Segmentation on toy data: mIoU in percent" in page
+    assert "Losses: PPKT on toy_nuscenes" in page
+    assert "nobody asked for" not in page
+    assert planned(copied.run("-n", "report")) == []
+
+    copied.run("report", "--report", "results/tiny/snakemake_report.html")
+    theirs = (results / "snakemake_report.html").read_text(encoding="utf-8")
+    for category in ("Tables", "Comparison", "Pre-training", "Scans"):
+        assert f'"{category}"' in theirs
+    assert (results / "report.html").read_text(encoding="utf-8") == page

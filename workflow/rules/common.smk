@@ -35,6 +35,9 @@ runs = list(plan.runs())
 tasks = sorted({run.task for run in runs})
 # A published teacher is read from files that are there; a small one is trained by the run.
 teacher_files = published or f"{results}/teacher/encoder.safetensors"
+# What the report is made of besides the run.
+FIDELITY = f"{workflow.basedir}/docs/fidelity.md"
+REPORT_PARTS = [f"{workflow.basedir}/cmcr/report/page/report.{part}" for part in ("html.j2", "css", "js")]
 feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
 
 

@@ -6,7 +6,13 @@ rule write_costs:
         [get_backbone(plan.pretrain_dataset(row), row, seed) for row in plan.rows for seed in cfg.seeds],
         [get_scores(run) for run in runs],
     output:
-        multiext(f"{results}/tables/cost", ".csv", ".md", ".tex"),
+        report(
+            f"{results}/tables/cost.csv",
+            caption="../report/cost_table.rst",
+            category="Tables",
+            labels={"table": "cost"},
+        ),
+        multiext(f"{results}/tables/cost", ".md", ".tex"),
     log:
         f"{results}/logs/tables/cost.log",
     conda:

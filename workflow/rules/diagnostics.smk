@@ -38,7 +38,13 @@ rule write_diagnostics:
     input:
         get_diagnoses(),
     output:
-        multiext(f"{results}/tables/diagnostics", ".csv", ".md", ".tex"),
+        report(
+            f"{results}/tables/diagnostics.csv",
+            caption="../report/diagnostics_table.rst",
+            category="Tables",
+            labels={"table": "diagnostics"},
+        ),
+        multiext(f"{results}/tables/diagnostics", ".md", ".tex"),
     log:
         f"{results}/logs/tables/diagnostics.log",
     conda:

@@ -5,7 +5,13 @@ rule draw_course:
     input:
         lambda wildcards: [get_backbone(wildcards.dataset, wildcards.method, seed) for seed in cfg.seeds],
     output:
-        multiext(f"{results}/figures/{{kind}}_{{dataset}}_{{method}}", ".svg", ".png"),
+        report(
+            f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.svg",
+            caption="../report/course_figure.rst",
+            category="Pre-training",
+            labels={"figure": "{kind}", "method": "{method}", "dataset": "{dataset}"},
+        ),
+        f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.png",
     log:
         f"{results}/logs/figures/{{kind}}_{{dataset}}_{{method}}.log",
     wildcard_constraints:
@@ -59,7 +65,12 @@ rule draw_held_out:
         unpack(get_held_out_inputs),
         measures=lambda wildcards: get_held_out(wildcards.dataset, wildcards.method, cfg.seeds[0]),
     output:
-        f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.png",
+        report(
+            f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.png",
+            caption="../report/held_out_figure.rst",
+            category="Scans",
+            labels={"figure": "{kind}", "method": "{method}", "dataset": "{dataset}"},
+        ),
     log:
         f"{results}/logs/figures/{{kind}}_{{dataset}}_{{method}}.log",
     wildcard_constraints:
@@ -89,7 +100,12 @@ rule draw_features:
         weights=lambda wildcards: get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, cfg.seeds[0]),
         index=lambda wildcards: get_index(wildcards.dataset, "train"),
     output:
-        f"{results}/figures/features_{{dataset}}_{{method}}.png",
+        report(
+            f"{results}/figures/features_{{dataset}}_{{method}}.png",
+            caption="../report/features_figure.rst",
+            category="Scans",
+            labels={"figure": "features", "method": "{method}", "dataset": "{dataset}"},
+        ),
     log:
         f"{results}/logs/figures/features_{{dataset}}_{{method}}.log",
     conda:
@@ -112,7 +128,12 @@ rule draw_panoptic:
         ),
         index=lambda wildcards: get_index(wildcards.dataset, "validation"),
     output:
-        f"{results}/figures/panoptic_{{dataset}}_{{method}}.png",
+        report(
+            f"{results}/figures/panoptic_{{dataset}}_{{method}}.png",
+            caption="../report/panoptic_figure.rst",
+            category="Scans",
+            labels={"figure": "instances", "method": "{method}", "dataset": "{dataset}"},
+        ),
     log:
         f"{results}/logs/figures/panoptic_{{dataset}}_{{method}}.log",
     conda:

@@ -12,7 +12,13 @@ rule compare_published:
         splits=f"{reference}/splits.csv",
         gaps=f"{reference}/gaps.csv",
     output:
-        multiext(f"{results}/tables/published", ".csv", ".md", ".tex"),
+        report(
+            f"{results}/tables/published.csv",
+            caption="../report/published_table.rst",
+            category="Tables",
+            labels={"table": "published"},
+        ),
+        multiext(f"{results}/tables/published", ".md", ".tex"),
     log:
         f"{results}/logs/tables/published.log",
     conda:

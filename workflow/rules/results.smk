@@ -22,11 +22,19 @@ rule write_tables:
     input:
         f"{results}/scores.tsv",
     output:
-        expand(
-            f"{results}/tables/{{{{task}}}}{{kind}}.{{format}}",
-            kind=["", "_per_class"],
-            format=["csv", "md", "tex"],
+        report(
+            f"{results}/tables/{{task}}.csv",
+            caption="../report/task_table.rst",
+            category="Tables",
+            labels={"table": "{task}"},
         ),
+        report(
+            f"{results}/tables/{{task}}_per_class.csv",
+            caption="../report/per_class_table.rst",
+            category="Tables",
+            labels={"table": "{task} by class"},
+        ),
+        expand(f"{results}/tables/{{{{task}}}}{{kind}}.{{format}}", kind=["", "_per_class"], format=["md", "tex"]),
     log:
         f"{results}/logs/tables/{{task}}.log",
     conda:
@@ -47,7 +55,13 @@ rule write_ablation:
         scores=f"{results}/scores.tsv",
         held_out=[path for ladder in plan.ablations.values() for row in ladder for path in get_all_held_out(row)],
     output:
-        multiext(f"{results}/tables/ablation", ".csv", ".md", ".tex"),
+        report(
+            f"{results}/tables/ablation.csv",
+            caption="../report/ablation_table.rst",
+            category="Tables",
+            labels={"table": "ablation"},
+        ),
+        multiext(f"{results}/tables/ablation", ".md", ".tex"),
     log:
         f"{results}/logs/tables/ablation.log",
     conda:
@@ -68,7 +82,13 @@ rule draw_figure:
     input:
         f"{results}/scores.tsv",
     output:
-        multiext(f"{results}/figures/{{task}}_{{dataset}}_{{kind}}", ".svg", ".png"),
+        report(
+            f"{results}/figures/{{task}}_{{dataset}}_{{kind}}.svg",
+            caption="../report/comparison_figure.rst",
+            category="Comparison",
+            labels={"figure": "{kind}", "task": "{task}", "dataset": "{dataset}"},
+        ),
+        f"{results}/figures/{{task}}_{{dataset}}_{{kind}}.png",
     log:
         f"{results}/logs/figures/{{task}}_{{dataset}}_{{kind}}.log",
     wildcard_constraints:
