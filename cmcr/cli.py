@@ -33,6 +33,8 @@ COMMANDS = {
     "draw-course": "draw the losses of a pre-training, or the use of its codebook, over the steps",
     "draw-held-out": "draw what a pre-trained method makes of a scan it never saw",
     "measure-held-out": "measure a pre-trained method on scans it never saw",
+    "plan": "say what a run will cost before it starts: jobs, steps, hours, memory, disk",
+    "step-times": "measure the times of steps from a run's logs, for plan",
     "show": "print a run's tables and say where everything is",
     "methods": "list the methods that can be run",
     "export-predictions": "write a segmentation network's predictions in the official submission format",

@@ -18,9 +18,13 @@ rule finetune:
         pretrain_dataset=any_of(map(plan.pretrain_dataset, cfg.methods)),
     conda:
         "../../environment.yml"
+    group:
+        get_finetune_group
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_finetune_memory,
+        runtime=get_finetune_minutes,
     params:
         job=lambda wildcards: plan.finetune_job(get_run(wildcards)).model_dump_json(),
         folder=subpath(output.scores, parent=True),

@@ -39,6 +39,8 @@ rule measure_held_out:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, wildcards.seed),
         toy=lambda wildcards: "--toy" if cfg.datasets[wildcards.dataset].toy else "",
@@ -69,6 +71,8 @@ rule draw_held_out:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, cfg.seeds[0]),
         title=lambda wildcards: f"{plan.labels[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
