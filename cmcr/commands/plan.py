@@ -51,8 +51,8 @@ def run(arguments: Namespace) -> None:
             known[dataset, role], sources[dataset, role] = _size(plan, dataset, role, folder)
     print(f"{arguments.config}: what `snakemake all_tables` runs when nothing is there yet\n")
     for (dataset, role), size in known.items():
-        number = f"{size.scans:,} scans of {size.scenes:,} scenes" if size else "unknown number of scans"
-        print(f"{dataset}, {role}: {number} ({sources[dataset, role]})")
+        scans = f"{size.scans:,} scans of {size.scenes:,} scenes" if size else "unknown number of scans"
+        print(f"{dataset}, {role}: {scans} ({sources[dataset, role]})")
     counts = count_jobs(plan)
     print("\njobs:")
     for rule, number in counts.items():

@@ -16,10 +16,10 @@ rule finetune:
         f"{results}/benchmarks/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.tsv"
     wildcard_constraints:
         pretrain_dataset=any_of(map(plan.pretrain_dataset, cfg.methods)),
-    conda:
-        "../../environment.yml"
     group:
         get_finetune_group
+    conda:
+        "../../environment.yml"
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
