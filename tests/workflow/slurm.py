@@ -46,7 +46,8 @@ JobAcctGatherType=jobacct_gather/none
 KillWait=2
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=200000
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=200000 Gres=gpu:2
 PartitionName=test Nodes={host} Default=YES MaxTime=1-00:00:00
 """
 
@@ -129,6 +130,8 @@ def _start(slurm: Slurm, cpus: int) -> None:
     values = {"folder": folder, "host": host, "cpus": cpus}
     ports = {"controller_port": _free_port(), "node_port": _free_port()}
     (folder / "slurm.conf").write_text(_SLURM_CONF.format(**values, **ports))
+    # For the scheduler two GPUs are two files of a device.
+    (folder / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)

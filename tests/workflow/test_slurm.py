@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,26 @@ def test_a_run_on_slurm_with_a_killed_and_a_requeued_job_ends_as_on_one_machine(
     assert workflow.temporary_files() == []
     # Run by whom it may, what is finished is finished: neither profile has anything left to do.
     assert "Nothing to be done" in workflow.run("-n", "all_tables")
+
+
+@pytest.mark.slow
+def test_a_group_of_gpu_jobs_asks_for_one_gpu_and_for_the_time_of_all(tmp_path: Path, slurm: Slurm) -> None:
+    (tmp_path / "Snakefile").write_text(
+        "rule all:\n    input: expand('{i}.txt', i=range(3))\n"
+        "rule train:\n    output: '{i}.txt'\n    group: 'short_finetune'\n    threads: 2\n"
+        "    resources: gpu=1, mem_mb=1000, runtime=10\n"
+        "    shell: 'date +%s.%N > {output}; sleep 0.5; date +%s.%N >> {output}'\n"
+    )
+    workflow = Workflow(tmp_path)
+    workflow.configure({})
+    process = submit(workflow, slurm, "--snakefile", str(tmp_path / "Snakefile"))
+    assert process.wait(timeout=120) == 0, output_of(workflow)[-4000:]
+    (job,) = slurm.jobs()
+    asked = slurm.call("scontrol", "show", "job", job)
+    for part in ("TresPerJob=gres:gpu:1", "TimeLimit=00:30:00", "MinMemoryNode=1000M", "CPUs/Task=2", "Requeue=1"):
+        assert part in asked
+    spans = sorted(tuple(map(float, (tmp_path / f"{i}.txt").read_text().split())) for i in range(3))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 @pytest.mark.parametrize("name", ["groups", "group-components"])
