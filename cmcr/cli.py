@@ -39,6 +39,8 @@ COMMANDS = {
     "measure-held-out": "measure a pre-trained method on scans it never saw",
     "describe-run": "write down what a run was asked to do",
     "report": "write the report of a run: one page with its tables, figures and provenance",
+    "plan": "say what a run will cost before it starts: jobs, steps, hours, memory, disk",
+    "step-times": "measure the times of steps from a run's logs, for plan",
     "show": "print a run's tables and say where everything is",
     "results": "list, show, compare and export finished runs",
     "methods": "list the methods that can be run",

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,3 +41,14 @@ def test_the_conda_environment_has_the_declared_versions() -> None:
     (packages,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert pins(packages) == declared()
     assert "python=3.11" in environment["dependencies"]
+
+
+def test_the_executor_for_slurm_fits_but_for_the_numpy_of_an_optional_report() -> None:
+    locked = pins((ROOT / "requirements-slurm.lock").read_text().splitlines())
+    try:
+        assert {name: version(name) for name in locked} == locked
+    except PackageNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed (pip install --no-deps -r requirements-slurm.lock)")
+    asked = [Requirement(line) for name in locked for line in requires(name) or []]
+    unmet = [need.name for need in asked if not need.specifier.contains(version(need.name))]
+    assert unmet == ["numpy"]

@@ -16,6 +16,8 @@ rule diagnose:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         job=lambda wildcards: plan.diagnose_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
         options=lambda wildcards: flags(

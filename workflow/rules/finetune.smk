@@ -16,11 +16,15 @@ rule finetune:
         f"{results}/benchmarks/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.tsv"
     wildcard_constraints:
         pretrain_dataset=any_of(map(plan.pretrain_dataset, cfg.methods)),
+    group:
+        get_finetune_group
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_finetune_memory,
+        runtime=get_finetune_minutes,
     params:
         job=lambda wildcards: plan.finetune_job(get_run(wildcards)).model_dump_json(),
         folder=subpath(output.scores, parent=True),

@@ -45,6 +45,8 @@ rule measure_held_out:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, wildcards.seed),
         toy=lambda wildcards: "--toy" if cfg.datasets[wildcards.dataset].toy else "",
@@ -80,6 +82,8 @@ rule draw_held_out:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, cfg.seeds[0]),
         title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",

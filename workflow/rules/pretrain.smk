@@ -11,6 +11,9 @@ rule train_teacher:
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
+    resources:
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=cfg.teacher.model_dump_json(),
         recipe=cfg.teacher_recipe.model_dump_json(),
@@ -37,6 +40,8 @@ rule encode_images:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(),
     params:
         options=flags(
             teacher=cfg.teacher.model_dump_json(),
@@ -62,6 +67,9 @@ rule segment_images:
         part=r"\d+",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=get_pass_memory(),
+        runtime=get_pass_minutes(SUPERPIXEL_PASSES / cfg.pretrain.superpixel_jobs),
     params:
         options=cfg.pretrain.superpixels.model_dump_json(),
         parts=cfg.pretrain.superpixel_jobs,
@@ -90,6 +98,8 @@ rule pretrain:
     threads: cfg.compute.threads
     resources:
         gpu=1 if cfg.compute.device == "cuda" else 0,
+        mem_mb=get_pretrain_memory,
+        runtime=get_pretrain_minutes,
     params:
         job=lambda wildcards: plan.pretrain_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
         plugin=lambda wildcards: os.path.relpath(plan.plugins[wildcards.method]),

@@ -1,0 +1,171 @@
+"""What a run will cost, said before it starts: jobs of each rule, steps, hours, memory, disk. It knows no output file.
+
+Counts follow from the config alone and are those of ``snakemake all_tables`` in an empty folder (a test compares).
+Steps follow from the sizes of the splits; hours also need measured times of a step, and are unknown without them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+
+from cmcr.data.subsets import evenly_spread
+from cmcr.demands import Demand, finetune_demand, pretrain_demand
+from cmcr.models.backbone import make_backbone
+from cmcr.models.image_encoder import SmallTeacherOptions
+from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.plan import Plan, Run
+from cmcr.split_sizes import SplitSize, split_size
+from cmcr.step_times import StepTimes, Work, finetune_work, pretrain_work
+from cmcr.training import total_steps
+
+#: Size of a split by data set and role, ``train`` or ``validation``; None if it is unknown.
+Sizes = Callable[[str, str], SplitSize | None]
+
+
+class Training(NamedTuple):
+    """Jobs that train alike: the seeds of one row, and other rows too where nothing here differs but the weights.
+
+    Attributes:
+        name: for print.
+        jobs: how many.
+        steps: of each, or None where the size of a split is unknown.
+        scored: validation scans that each scores.
+        seconds: that each takes, or None where no times were measured.
+        demand: what each asks of a cluster.
+        disk_mb: that each leaves behind.
+    """
+
+    name: str
+    jobs: int
+    steps: int | None
+    scored: int | None
+    seconds: float | None
+    demand: Demand
+    disk_mb: float
+
+
+def config_sizes(plan: Plan) -> Sizes:
+    """Return sizes as the config and the official splits tell them, without looking at any file."""
+
+    def sizes(dataset: str, role: str) -> SplitSize | None:
+        options = plan.config.datasets[dataset]
+        return split_size(options, getattr(options.splits, role))
+
+    return sizes
+
+
+def count_jobs(plan: Plan) -> dict[str, int]:
+    """Return how many jobs of each rule ``snakemake all_tables`` has to run when nothing is there yet."""
+    config, rows, seeds = plan.config, plan.rows, len(plan.config.seeds)
+    runs = list(plan.runs())
+    trained = [(row, plan.classes[row]) for row in plan.trained_rows]
+    imported = [row for row in rows if config.methods[row].weights is not None]
+    ladders = {row for ladder in plan.ablations.values() for row in ladder}
+    measured = {row for row, _ in trained if row in ladders and any(plan.shows(row))}
+    diagnosed = [row for row in rows if row in plan.compared] if config.diagnostics else []
+    with_images = any(method.needs_images for _, method in trained)
+    used = {row for row in rows if runs} | measured | set(diagnosed)
+    splits = {(run.dataset, role) for run in runs for role in ("train", "validation")}
+    if trained or diagnosed:
+        splits.add((config.pretrain.dataset, "train"))
+    if measured or diagnosed:
+        splits.add((config.pretrain.dataset, "validation"))
+    small_teacher = isinstance(config.teacher, SmallTeacherOptions) and (with_images or bool(diagnosed))
+    toys = [config.datasets[name].toy for name in sorted({name for name, _ in splits})]
+    tasks = {run.task for run in runs}
+    counts = Counter(
+        make_toy_scene=sum(len(toy.scene_names) for toy in toys if toy),
+        make_toy_tables=sum(toy is not None for toy in toys),
+        index_split=len(splits),
+        make_subset=len({(run.dataset, _counted(plan, run), run.percent) for run in runs}),
+        train_teacher=int(small_teacher),
+        encode_images=int(with_images and config.pretrain.cache_image_features),
+        segment_images=config.pretrain.superpixel_jobs * any(method.needs_superpixels for _, method in trained),
+        pretrain=seeds * sum(row in used and row not in imported for row in rows),
+        import_weights=seeds * sum(row in used for row in imported),
+        finetune=len(runs),
+        diagnose=seeds * len(diagnosed),
+        measure_held_out=seeds * len(measured),
+        collect_scores=int(bool(runs)),
+        write_tables=len(tasks),
+        write_ablation=int(bool(plan.ablations)),
+        write_diagnostics=int(config.diagnostics is not None),
+    )
+    return {rule: number for rule, number in counts.items() if number}
+
+
+def trainings(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
+    """Yield every pre-training and fine-tuning of a run, those that are alike together."""
+    alike: dict[Training, int] = {}
+    for training in _every_row(plan, sizes, times):
+        key = training._replace(jobs=0)
+        alike[key] = alike.get(key, 0) + training.jobs
+    return (training._replace(jobs=jobs) for training, jobs in alike.items())
+
+
+def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
+    config, seeds = plan.config, len(plan.config.seeds)
+    size_mb = backbone_mb(config.backbone)
+    scans = sizes(config.pretrain.dataset, "train")
+    for row in plan.trained_rows:
+        job = plan.pretrain_job(row, config.seeds[0])
+        steps = total_steps(scans.scans, job.recipe) if scans else None
+        work = pretrain_work(config, plan.plugins[row].stem, job)
+        seconds = _seconds(times, work, steps, 0)
+        yield Training(f"pretrain {row}", seeds, steps, 0, seconds, pretrain_demand(config, job), size_mb)
+    for run in plan.runs():
+        if run.seed != config.seeds[0]:
+            continue
+        finetuning = plan.finetune_job(run)
+        variants = len(finetuning.batch_norm) if run.protocol == "linear_probe" else 1
+        labelled = labelled_scans(plan, run, sizes(run.dataset, "train"))
+        validation = sizes(run.dataset, "validation")
+        steps = variants * total_steps(labelled, finetuning.recipe) if labelled is not None else None
+        scored = variants * validation.scans if validation else None
+        seconds = _seconds(times, finetune_work(config, finetuning), steps, scored)
+        name = f"{run.task} {run.dataset} {run.protocol} {run.percent:g} %"
+        yield Training(name, seeds, steps, scored, seconds, finetune_demand(config, finetuning), size_mb)
+
+
+def labelled_scans(plan: Plan, run: Run, size: SplitSize | None) -> int | None:
+    """Return how many labelled scans a fine-tuning sees; by scenes, as if all had equally many."""
+    if size is None:
+        return None
+    if _counted(plan, run) == "scan":
+        return len(evenly_spread(size.scans, run.percent, first=True))
+    return round(len(evenly_spread(size.scenes, run.percent, first=False)) * size.scans / size.scenes)
+
+
+def backbone_mb(options: MinkUNetOptions) -> float:
+    """Return the size of a backbone's weights in MB; counted without making them."""
+    with torch.device("meta"):
+        backbone = make_backbone(options)
+    return sum(tensor.numel() * tensor.element_size() for tensor in backbone.state_dict().values()) / 1e6
+
+
+def feature_bank_mb(plan: Plan, sizes: Sizes) -> float | None:
+    """Return the size of the cached features of all images in MB (float16); 0 without a cache, None if unknown."""
+    if "encode_images" not in count_jobs(plan):
+        return 0.0
+    teacher, (height, width) = plan.config.teacher, plan.config.pretrain.images.size
+    scans = sizes(plan.config.pretrain.dataset, "train")
+    if scans is None or not isinstance(teacher, SmallTeacherOptions):
+        return None
+    # Six cameras, as nuScenes has; a small teacher gives a quarter of each side.
+    return scans.scans * 6 * teacher.out_channels * -(-height // 4) * -(-width // 4) * 2 / 1e6
+
+
+def _counted(plan: Plan, run: Run) -> str:
+    finetune = getattr(plan.config.tasks, run.task)[run.dataset].finetune
+    return finetune.subset_rule if finetune else "scan"
+
+
+def _seconds(times: StepTimes, work: Work, steps: int | None, scored: int | None) -> float | None:
+    step, score = times.step(work), times.score(work) if scored else 0.0
+    if step is None or score is None or steps is None or scored is None:
+        return None
+    return step * steps + score * scored

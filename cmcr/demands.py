@@ -1,0 +1,86 @@
+"""What a job asks of a cluster: memory and time, derived from the config where there is something to derive from.
+
+These are allowances to ask for, no predictions. They are chosen here and generous: a job that runs into its limit is
+killed, goes on from its last checkpoint and gets more, while one that asked for too much only waits longer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cmcr.compute import ComputeOptions
+from cmcr.config import Config, DatasetOptions
+from cmcr.pretrain.job import PretrainJob
+from cmcr.split_sizes import split_size
+from cmcr.tasks.job import FinetuneJob
+
+#: Of any job, in MB: on the toy city, jobs of the default config peak at 1,000 (``max_rss`` of their benchmarks).
+BASE_MB = {"cpu": 3000, "cuda": 12000}
+#: Of each process that loads data, in MB. It shares most of its memory with the job; this counts it as if not.
+WORKER_MB = 2000
+#: Minutes of any job, its start and its share of bad luck among them.
+BASE_MINUTES = 60
+#: Minutes of one pass over a training split: of the toy city, and of a real data set.
+PASS_MINUTES = {True: 1, False: 30}
+#: No job asks for more minutes; partitions seldom grant more than a day.
+MAX_MINUTES = 24 * 60
+#: A fine-tuning that asks for no more minutes than this shares a submission with others.
+SHORT_MINUTES = 4 * 60
+#: Most returns of one sweep of nuScenes: 32 beams, about 1,085 columns. No voxel is without a return.
+NUSCENES_RETURNS = 32 * 1100
+
+
+class Demand(NamedTuple):
+    """What one job asks for.
+
+    Attributes:
+        memory_mb: main memory in MB, not the GPU's.
+        minutes: of wall time.
+    """
+
+    memory_mb: int
+    minutes: int
+
+    def at(self, attempt: int) -> Demand:
+        """Return what the job asks for at its ``attempt``-th start: as much again each time, at most a day."""
+        return Demand(self.memory_mb * attempt, min(self.minutes * attempt, MAX_MINUTES))
+
+    @property
+    def short(self) -> bool:
+        """Whether the job is too short for a submission of its own."""
+        return self.minutes <= SHORT_MINUTES
+
+
+def pretrain_demand(config: Config, job: PretrainJob) -> Demand:
+    """Return the demand of one pre-training: a pass over the split for each epoch."""
+    return _demand(config.datasets[config.pretrain.dataset], job.compute, job.recipe.epochs, job.recipe.workers)
+
+
+def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
+    """Return the demand of one fine-tuning: its share of a pass for each epoch, and as many passes that score."""
+    dataset = config.datasets[job.dataset]
+    variants = len(job.batch_norm) if job.protocol == "linear_probe" else 1
+    passes = variants * (job.recipe.epochs * job.label_percent / 100 + 1)
+    demand = _demand(dataset, job.compute, passes, job.recipe.workers)
+    if job.protocol == "linear_probe" and job.augmentation is None:
+        demand = demand._replace(memory_mb=demand.memory_mb + frozen_features_mb(dataset, job.backbone.planes[-1]))
+    return demand
+
+
+def pass_demand(config: Config, passes: float = 1) -> Demand:
+    """Return the demand of a job that goes ``passes`` times over the scans of pre-training."""
+    return _demand(config.datasets[config.pretrain.dataset], config.compute, passes, 0)
+
+
+def frozen_features_mb(dataset: DatasetOptions, channels: int) -> int:
+    """Return the most that a frozen backbone's features of the training split may take, in MB; 0 if it is unknown."""
+    size = split_size(dataset, dataset.splits.train)
+    if size is None:
+        return 0
+    voxels = dataset.toy.azimuth_steps * 32 if dataset.toy else NUSCENES_RETURNS
+    return -(-size.scans * voxels * channels * 4 // 10**6)
+
+
+def _demand(dataset: DatasetOptions, compute: ComputeOptions, passes: float, workers: int) -> Demand:
+    minutes = BASE_MINUTES + round(passes * PASS_MINUTES[dataset.toy is not None])
+    return Demand(BASE_MB[compute.device] + workers * WORKER_MB, min(minutes, MAX_MINUTES))
