@@ -260,6 +260,8 @@ class TaskOptions(Options):
     """The linear probe; null leaves it out."""
     finetune: FinetuneOptions | None = None
     """Fine-tuning; null leaves it out."""
+    methods: Annotated[tuple[Id, ...], Field(min_length=1)] | None = None
+    """Methods that are run; null: all of them, ablations as well."""
 
     @model_validator(mode="after")
     def _something_is_run(self) -> TaskOptions:
@@ -325,6 +327,12 @@ class Config(Options):
         for key, dataset in used.items():
             if dataset not in self.datasets:
                 raise ValueError(f"{key} names the data set {dataset!r}; datasets has {', '.join(self.datasets)}")
+        for task, dataset, options in self.tasks.items():
+            for row in options.methods or ():
+                if row not in self.methods:
+                    raise ValueError(
+                        f"tasks.{task}.{dataset}.methods names {row!r}; methods has {', '.join(self.methods)}"
+                    )
         return self
 
 

@@ -75,11 +75,16 @@ def count_jobs(plan: Plan) -> dict[str, int]:
     if measured or diagnosed:
         splits.add((config.pretrain.dataset, "validation"))
     small_teacher = isinstance(config.teacher, SmallTeacherOptions) and (with_images or bool(diagnosed))
-    toys = [config.datasets[name].toy for name in sorted({name for name, _ in splits})]
+    used_datasets = [config.datasets[name] for name in sorted({name for name, _ in splits})]
+    scenes = {id(found): found.toy.scene_names(found.format) for found in used_datasets if found.toy}
+    segments = sum(len(scenes[id(found)]) for found in used_datasets if found.toy and found.format == "waymo")
     tasks = {run.task for run in runs}
     counts = Counter(
-        make_toy_scene=sum(len(toy.scene_names) for toy in toys if toy),
-        make_toy_tables=sum(toy is not None for toy in toys),
+        make_toy_scene=sum(map(len, scenes.values())),
+        make_toy_tables=sum(found.format == "nuscenes" for found in used_datasets if found.toy),
+        join_toy_scenes=sum(found.format != "nuscenes" for found in used_datasets if found.toy),
+        pack_toy_segment=segments,
+        convert_waymo_segment=segments,
         index_split=len(splits),
         make_subset=len({(run.dataset, _counted(plan, run), run.percent) for run in runs}),
         train_teacher=int(small_teacher),
@@ -92,7 +97,10 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         measure_held_out=seeds * len(measured),
         collect_scores=int(bool(runs)),
         write_tables=len(tasks),
+        write_transfer=int(any(run.dataset != config.pretrain.dataset for run in runs)),
         write_ablation=int(bool(plan.ablations)),
+        compare_published=int(any(config.datasets[run.dataset].toy is None for run in runs)),
+        write_costs=int(bool(runs)),
         write_diagnostics=int(config.diagnostics is not None),
     )
     return {rule: number for rule, number in counts.items() if number}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from cmcr.config import Config, FinetuneOptions, MethodOptions, PretrainOptions
+from cmcr.config import Config, FinetuneOptions, MethodOptions, PretrainOptions, TaskOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.diagnostics.job import DiagnoseJob
@@ -24,6 +24,7 @@ from cmcr.pretrain.published import PUBLISHED_FILE, ImportJob
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
 from cmcr.results.published import ComparedMethod
+from cmcr.results.summary import AbsentDataset
 from cmcr.tasks.job import FinetuneJob, Protocol
 
 _NO_TRAINING = PretrainOptions(dataset=NO_DATASET, recipe=Recipe(epochs=1, batch_size=1))
@@ -51,6 +52,7 @@ class Plan:
         classes: class of each row's method.
         labels: name of each row for print, in the order of the tables.
         reasons: why a row does not apply to this run; it is not run, and its cells are n/a for that reason.
+        absent: why a data set cannot be had here; no task is run on it, and its columns are n/a for that reason.
     """
 
     config: Config
@@ -58,13 +60,15 @@ class Plan:
     classes: dict[str, type[PretrainMethod]]
     labels: dict[str, str]
     reasons: dict[str, str]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: Config, source: str) -> Plan:
+    def of(cls, config: Config, source: str, absent: Mapping[str, str] | None = None) -> Plan:
         """Load the methods of ``config``, and check their options and every recipe.
 
         Raises:
-            ConfigError: a method is missing or broken, or its options or a recipe's replaced fields are wrong.
+            ConfigError: a method is missing or broken, or its options or a recipe's replaced fields are wrong; the data
+                set of pre-training cannot be had here, or those of all tasks cannot.
         """
         with _naming(f"{source}: plugin_dirs"):
             found = find_plugins(config.plugin_dirs)
@@ -82,12 +86,18 @@ class Plan:
             with _naming(f"{source}: methods.{row}"):
                 if reason := reason_against(method, setting):
                     reasons[row] = reason
-        plan = cls(config, plugins, classes, labels, reasons)
+        plan = cls(config, plugins, classes, labels, reasons, dict(absent or {}))
         plan._check(source)
         return plan
 
     def _check(self, source: str) -> None:
         """Try every option and every replaced field, so that no mistake waits until its turn comes."""
+        needed = {"pretrain.dataset": self.config.pretrain.dataset}
+        if not any(True for _ in self._present()):
+            needed |= {f"tasks.{task}": dataset for task, dataset, _ in self.config.tasks.items()}
+        for key, dataset in needed.items():
+            if dataset in self.absent:
+                raise ConfigError(f"{source}: {key}: {dataset} cannot be had here: {self.absent[dataset]}")
         for row, method in self.config.methods.items():
             with _naming(f"{source}: methods.{row}.options", self.classes[row].Options):
                 self.classes[row].Options.model_validate(method.options)
@@ -116,6 +126,15 @@ class Plan:
     def compared(self) -> dict[str, str]:
         """Labels of the rows that the tables and figures of the tasks compare: all but the ablations."""
         return {row: label for row, label in self.labels.items() if self.config.methods[row].ablation_of is None}
+
+    def compared_on(self, task: str | None = None, dataset: str | None = None) -> dict[str, str]:
+        """Those of `compared` that some task is to run; with names, that task, on that data set."""
+        asked = [
+            options.methods or self.config.methods
+            for of_task, of_dataset, options in self.config.tasks.items()
+            if task in (None, of_task) and dataset in (None, of_dataset)
+        ]
+        return {row: label for row, label in self.compared.items() if any(row in rows for rows in asked)}
 
     @property
     def titles(self) -> dict[str, str]:
@@ -218,16 +237,27 @@ class Plan:
 
     def runs(self) -> Iterator[Run]:
         """Yield every fine-tuning of the run."""
-        for task, dataset, options in self.config.tasks.items():
-            settings: list[tuple[Protocol, float]] = []
-            if options.linear_probe is not None:
-                settings.append(("linear_probe", 100.0))
-            if options.finetune is not None:
-                settings += [("finetune", percent) for percent in options.finetune.label_percents]
-            for protocol, percent in settings:
-                for method in self.rows:
+        for task, dataset, options in self._present():
+            for protocol, percent in _settings(options):
+                for method in self._asked(options):
                     for seed in self.config.seeds:
                         yield Run(task, dataset, self.pretrain_dataset(method), method, protocol, percent, seed)
+
+    def _asked(self, options: TaskOptions) -> list[str]:
+        """Those of `rows` that a task runs."""
+        return [row for row in self.rows if options.methods is None or row in options.methods]
+
+    def _present(self) -> Iterator[tuple[str, str, TaskOptions]]:
+        """Yield (task, data set, options) of everything that can be run here."""
+        return (item for item in self.config.tasks.items() if item[1] not in self.absent)
+
+    def absent_columns(self, task: str) -> dict[str, AbsentDataset]:
+        """By each data set of a task that cannot be had here, why, and what would be run on it."""
+        return {
+            dataset: AbsentDataset(self.absent[dataset], _settings(options))
+            for of_task, dataset, options in self.config.tasks.items()
+            if of_task == task and dataset in self.absent
+        }
 
     def finetune_job(self, run: Run) -> FinetuneJob:
         """Describe one fine-tuning."""
@@ -276,6 +306,16 @@ class Plan:
             options=config.diagnostics,
             compute=config.compute,
         )
+
+
+def _settings(options: TaskOptions) -> list[tuple[Protocol, float]]:
+    """Protocol and share of the labels of everything that is run on a task's data set."""
+    settings: list[tuple[Protocol, float]] = []
+    if options.linear_probe is not None:
+        settings.append(("linear_probe", 100.0))
+    if options.finetune is not None:
+        settings += [("finetune", percent) for percent in options.finetune.label_percents]
+    return settings
 
 
 def _label(row: str, options: MethodOptions, method: type[PretrainMethod]) -> str:

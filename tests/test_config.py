@@ -28,9 +28,16 @@ def read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def read_named(name: str) -> dict[str, Any]:
+    return read(next(path for path in CONFIGS if path.name == name))
+
+
 @pytest.fixture
 def toy() -> dict[str, Any]:
-    return read(next(path for path in CONFIGS if path.name == "toy.yaml"))
+    """The default config with one task on one data set, so that other methods can take the place of its own."""
+    values = read_named("toy.yaml")
+    values["tasks"] = {"segmentation": {"toy_nuscenes": values["tasks"]["segmentation"]["toy_nuscenes"]}}
+    return values
 
 
 def changed(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -288,8 +295,8 @@ def test_a_missing_weight_file_names_its_row(toy: dict[str, Any], tmp_path: Path
     assert plan.weight_files() == {"one": here, "two": tmp_path / "gone.pt"}
 
 
-def test_the_full_toy_run_agrees_with_the_default_in_all_that_both_have(toy: dict[str, Any]) -> None:
-    full = read(next(path for path in CONFIGS if path.name == "toy_full.yaml"))
+def test_the_full_toy_run_agrees_with_the_default_in_all_that_both_have() -> None:
+    toy, full = read_named("toy.yaml"), read_named("toy_full.yaml")
     assert set(toy["seeds"]) < set(full["seeds"])
     assert {row: full["methods"].get(row) for row in toy["methods"]} == toy["methods"]
     for key in (set(toy) | set(full)) - {"run_name", "seeds", "methods"}:
@@ -333,3 +340,26 @@ def test_rows_are_looked_up_in_published_tables_by_data_alone() -> None:
     assert names["network", plan.network] == ("MinkUNet34",)
     smaller = changed(values, "backbone", {"planes": [32] * 8})
     assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network) not in names
+
+
+def test_a_task_can_name_its_methods(toy: dict[str, Any]) -> None:
+    probe = {"linear_probe": {"recipe": {"epochs": 1, "batch_size": 1}}}
+    tasks = {"segmentation": {"toy_nuscenes": probe | {"methods": ["ppkt"]}, "toy_semantic_kitti": probe}}
+    plan = Plan.of(parse_config(changed(toy, "tasks", tasks), "test"), "test")
+    assert {run.method for run in plan.runs() if run.dataset == "toy_nuscenes"} == {"ppkt"}
+    assert list(plan.compared_on("segmentation", "toy_nuscenes")) == ["ppkt"]
+    assert plan.compared_on("segmentation") == plan.compared
+    assert plan.compared_on("panoptic") == {}
+    tasks["segmentation"]["toy_nuscenes"]["methods"] = ["pkpt"]
+    with pytest.raises(ConfigError, match=r"segmentation\.toy_nuscenes\.methods names 'pkpt'"):
+        parse_config(changed(toy, "tasks", tasks), "test")
+
+
+def test_what_cannot_be_had_is_not_run() -> None:
+    config = parse_config(read_named("toy.yaml"), "test")
+    plan = Plan.of(config, "test", {"toy_semantic_kitti": "lost"})
+    assert {run.dataset for run in plan.runs()} == {"toy_nuscenes"}
+    ((name, absent),) = plan.absent_columns("segmentation").items()
+    assert (name, absent.reason, absent.settings[0]) == ("toy_semantic_kitti", "lost", ("finetune", 1.0))
+    with pytest.raises(ConfigError, match=r"pretrain\.dataset: toy_nuscenes cannot be had here: lost"):
+        Plan.of(config, "test", {"toy_nuscenes": "lost"})

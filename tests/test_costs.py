@@ -33,6 +33,8 @@ def test_a_paper_run_counts_rows_shares_and_seeds() -> None:
         "finetune": 36,
         "collect_scores": 1,
         "write_tables": 1,
+        "compare_published": 1,
+        "write_costs": 1,
     }
 
 

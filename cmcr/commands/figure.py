@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from cmcr.commands.tables import add_compared
 from cmcr.results.collect import read_scores_table
 from cmcr.results.figures import label_efficiency_figure, per_class_figure
 from cmcr.results.style import write_figure
@@ -18,8 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose scores are drawn")
     parser.add_argument("--dataset", required=True, help="id of the data set shown")
-    parser.add_argument("--labels", required=True, type=json.loads, help="name for print of each method id, JSON")
-    parser.add_argument("--reasons", type=json.loads, default={}, help="why methods do not apply, by id, JSON")
+    add_compared(parser)
     parser.add_argument("--folder", required=True, type=Path, help="where the figure goes")
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cmcr.errors import ScoresError
+from cmcr.results.headline import headlines
 from cmcr.results.held_out import HeldOut
-from cmcr.results.summary import MEAN_METRICS, NO_RUN, Cell, cell_over_seeds, refuse_mixture, seeds_phrase, summarise
-from cmcr.results.tables import Column, Row, Table, metric_label
+from cmcr.results.summary import NO_RUN, Cell, cell_over_seeds, refuse_mixture, seeds_phrase
+from cmcr.results.tables import Column, Row, Table
 
 
 class _Measure(NamedTuple):
@@ -56,7 +57,8 @@ def ablation_table(
         ScoresError: nothing to show, a pre-training twice, or a mixture that must not be averaged.
     """
     rows = [row for ladder in ladders.values() for row in ladder]
-    columns, cells = _scored(scores, {row: labels[row] for row in rows})
+    scored = headlines(scores, {row: labels[row] for row in rows})
+    columns, cells = scored.columns, scored.cells
     shown, measured = _measured([found for found in held_out if found.method in rows])
     columns += shown
     cells |= measured
@@ -77,24 +79,6 @@ def ablation_table(
     ]
     caption = _caption(cells.values(), scores, held_out, shown)
     return Table("ablation", caption, columns, body, with_spread=True, block_header="Ablation of")
-
-
-def _scored(scores: pd.DataFrame, labels: Mapping[str, str]) -> tuple[list[Column], dict[tuple[str, str], Cell]]:
-    """Headline metric of each task, data set and setting."""
-    columns: list[Column] = []
-    cells: dict[tuple[str, str], Cell] = {}
-    scores = scores[scores["method"].isin(labels)]
-    for task, (metric, *_) in MEAN_METRICS.items():
-        if task not in set(scores["task"]):
-            continue
-        summary = summarise(scores, task, labels)
-        for dataset in summary.datasets:
-            for setting in dataset.settings:
-                key = f"{task}/{dataset.id}/{setting.key}"
-                group = f"{dataset.id}, {metric_label(metric)} (%)"
-                columns.append(Column(key, setting.label, group, summary.direction(metric)))
-                cells |= {(row, key): summary.cell(dataset.id, setting, row, metric) for row in labels}
-    return columns, cells
 
 
 def _measured(held_out: Sequence[HeldOut]) -> tuple[list[Column], dict[tuple[str, str], Cell]]:

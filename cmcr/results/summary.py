@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -58,6 +58,13 @@ class Cell:
     reason: str = ""
 
 
+class AbsentDataset(NamedTuple):
+    """Why nothing was run on a data set, and each protocol and share of the labels that would have been."""
+
+    reason: str
+    settings: Sequence[tuple[str, float]]
+
+
 @dataclass(frozen=True)
 class DatasetSummary:
     """What one data set was evaluated on, and the settings that were run, each with its number of labelled scans."""
@@ -66,6 +73,8 @@ class DatasetSummary:
     split: str
     num_frames: int
     label_scans: Mapping[Setting, int]
+    reason: str = ""
+    """Why nothing was run on it; there are no frames and no labelled scans then."""
 
     @property
     def settings(self) -> list[Setting]:
@@ -89,7 +98,8 @@ class Summary:
 
     def cell(self, dataset: str, setting: Setting, method: str, metric: str, class_name: str = "all") -> Cell:
         """The number asked for; without a number, it says why: `NO_RUN` if nobody computed it."""
-        missing = Cell(None, None, 0, reason=self.reasons.get(method, NO_RUN))
+        absent = next((found.reason for found in self.datasets if found.id == dataset), "")
+        missing = Cell(None, None, 0, reason=absent or self.reasons.get(method, NO_RUN))
         return self.cells.get((dataset, setting, method, metric, class_name), missing)
 
     def dataset(self, dataset: str) -> DatasetSummary:
@@ -114,7 +124,11 @@ class Summary:
 
 
 def summarise(
-    scores: pd.DataFrame, task: str, methods: Mapping[str, str], reasons: Mapping[str, str] | None = None
+    scores: pd.DataFrame,
+    task: str,
+    methods: Mapping[str, str],
+    reasons: Mapping[str, str] | None = None,
+    absent: Mapping[str, AbsentDataset] | None = None,
 ) -> Summary:
     """Take the numbers of one task together over the seeds.
 
@@ -123,6 +137,7 @@ def summarise(
         task: ``segmentation``, ``detection`` or ``panoptic``.
         methods: label for print by id, in printing order. Other methods in ``scores`` are left out.
         reasons: why a method has no numbers, by id, where that is known beforehand.
+        absent: data sets that could not be had, by id.
 
     Raises:
         ScoresError: there is nothing of this task, or numbers would be mixed that must not be: toy and real data, two
@@ -145,7 +160,13 @@ def summarise(
         task=task,
         toy=rows[0]["toy"],
         methods=dict(methods),
-        datasets=[_dataset(name, rows) for name in sorted({row["dataset"] for row in rows})],
+        datasets=sorted(
+            [
+                *(_dataset(name, rows) for name in {row["dataset"] for row in rows}),
+                *(_absent(name, found) for name, found in (absent or {}).items()),
+            ],
+            key=lambda dataset: dataset.id,
+        ),
         cells={key: cell_over_seeds(group) for key, group in groups.items()},
         directions={row["metric"]: row["higher_is_better"] for row in rows},
         reasons=dict(reasons or {}),
@@ -171,6 +192,11 @@ def _dataset(name: str, rows: Iterable[Mapping[Hashable, Any]]) -> DatasetSummar
     mine = [row for row in rows if row["dataset"] == name]
     scans = {_setting(row): row["label_scans"] for row in mine}
     return DatasetSummary(name, mine[0]["split"], mine[0]["num_frames"], scans)
+
+
+def _absent(name: str, found: AbsentDataset) -> DatasetSummary:
+    settings = [Setting(protocol == "finetune", percent) for protocol, percent in found.settings]
+    return DatasetSummary(name, "", 0, dict.fromkeys(settings, 0), found.reason)
 
 
 def cell_over_seeds(rows: Sequence[Mapping[Hashable, Any]]) -> Cell:

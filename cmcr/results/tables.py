@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cmcr.results.summary import METRIC_LABELS, Cell, DatasetSummary, Summary, seeds_phrase, summarise
+from cmcr.results.summary import METRIC_LABELS, AbsentDataset, Cell, DatasetSummary, Summary, seeds_phrase, summarise
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def task_table(
     metric: str,
     methods: Mapping[str, str],
     reasons: Mapping[str, str] | None = None,
+    absent: Mapping[str, AbsentDataset] | None = None,
 ) -> Table:
     """The main table of a task: methods by label share, for every data set.
 
@@ -67,11 +68,12 @@ def task_table(
         metric: id of the task's headline metric, for example ``miou``.
         methods: label for print by id; one row each, in this order.
         reasons: why a method has no numbers, by id, where that is known beforehand.
+        absent: data sets that could not be had, by id; their columns say why.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
     """
-    summary = summarise(scores, task, methods, reasons)
+    summary = summarise(scores, task, methods, reasons, absent)
     higher = summary.direction(metric)
     places = [(dataset, setting) for dataset in summary.datasets for setting in dataset.settings]
     columns = [Column(f"{d.id}/{setting.key}", setting.label, d.id, higher) for d, setting in places]
@@ -83,9 +85,9 @@ def task_table(
     numbers = f"{metric_label(metric)} in percent ({'higher' if higher else 'lower'} is better)"
     caption = " ".join(
         [
-            f"{_subject(summary)}: {numbers}, {_over_seeds(cells, with_spread=True)}.",
+            f"{_subject(summary)}: {numbers}, {describe_runs(cells, with_spread=True)}.",
             "Best of each column in bold.",
-            *(_describe(dataset) for dataset in summary.datasets),
+            *(describe_dataset(dataset) for dataset in summary.datasets),
         ]
     )
     return Table(task, caption, columns, rows, with_spread=True)
@@ -135,10 +137,10 @@ def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, mea
             }
             cells = [summary.cell(dataset.id, setting, method, m, c) for m, c in asked]
             rows.append(Row(keys, block, label, cells))
-    over = _over_seeds([cell for row in rows for cell in row.cells], with_spread=False)
+    over = describe_runs([cell for row in rows for cell in row.cells], with_spread=False)
     caption = (
         f"{_subject(summary)}: {metric_label(metric)} of each class in percent, {over}. "
-        f"Best of each column and setting in bold. {_describe(dataset)}"
+        f"Best of each column and setting in bold. {describe_dataset(dataset)}"
     )
     return Table(f"{summary.task}_per_class_{dataset.id}", caption, columns, rows, with_spread=False)
 
@@ -157,12 +159,16 @@ def _subject(summary: Summary) -> str:
     return f"{summary.task.capitalize()}{' on toy data' if summary.toy else ''}"
 
 
-def _over_seeds(cells: Sequence[Cell], *, with_spread: bool) -> str:
+def describe_runs(cells: Sequence[Cell], *, with_spread: bool) -> str:
+    """What a caption says of the runs behind its numbers."""
     counts = {cell.runs for cell in cells if cell.runs}
     brackets = f" (their number in brackets where it is below {max(counts)})" if len(counts) > 1 else ""
     return seeds_phrase(cells, with_spread=with_spread) + brackets
 
 
-def _describe(dataset: DatasetSummary) -> str:
+def describe_dataset(dataset: DatasetSummary) -> str:
+    """What a caption says of a data set: its split, and how many scans were labelled."""
+    if dataset.reason:
+        return f"{dataset.id}: n/a ({dataset.reason})."
     scans = ", ".join(f"{dataset.label_scans[setting]} ({setting.label})" for setting in dataset.settings)
     return f"{dataset.id}: split {dataset.split}, {dataset.num_frames} frames; labelled scans: {scans}."

@@ -77,7 +77,7 @@ def test_times_are_read_off_a_runs_logs(
     assert main(["step-times", "--config", config, "--output", "times.tsv"]) == 0
     assert main(["plan", "--config", config, "--step-times", "times.tsv"]) == 0
     printed = capsys.readouterr().out
-    assert "hours, one job at a time: 0.1 for 1 of 4 trainings" in printed  # 16 steps of 15 s
+    assert "hours, one job at a time: 0.1 for 1 of 5 trainings" in printed  # 16 steps of 15 s
 
 
 def test_the_shipped_times_are_a_table_and_of_no_gpu() -> None:

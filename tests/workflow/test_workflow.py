@@ -405,3 +405,63 @@ def test_a_run_has_a_page_and_snakemakes_own_report(copied: Workflow) -> None:
     for category in ("Tables", "Comparison", "Pre-training", "Scans"):
         assert f'"{category}"' in theirs
     assert (results / "report.html").read_text(encoding="utf-8") == page
+
+
+#: A toy Waymo beside what `TINY` has.
+WAYMO = {
+    "format": "waymo",
+    "version": "toy",
+    "toy": {"train_scenes": 1, "validation_scenes": 1, "keyframes": 2, "image_size": [48, 80], "azimuth_steps": 90},
+    "splits": {"train": "training", "validation": "validation_labelled"},
+}
+
+
+def with_waymo(config: dict[str, Any]) -> None:
+    config["datasets"]["toy_waymo"] = WAYMO
+    config["tasks"]["segmentation"]["toy_waymo"] = config["tasks"]["segmentation"]["toy_nuscenes"]
+
+
+def test_without_waymos_environment_a_toy_waymo_is_left_out_and_its_columns_say_so(
+    copied: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMCR_WAYMO_PYTHON", str(copied.folder / "none"))
+    copied.configure(with_change(with_waymo))
+    copied.run("all_tables")
+    table = (copied.folder / "results/tiny/tables/segmentation.md").read_text()
+    assert "toy\\_waymo: n/a (make waymo-env)" in table
+    assert "n/a: (a) make waymo-env." in table
+
+
+def test_pre_training_on_what_cannot_be_had_is_refused(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMCR_WAYMO_PYTHON", str(workflow.folder / "none"))
+
+    def on_waymo(config: dict[str, Any]) -> None:
+        with_waymo(config)
+        config["pretrain"]["dataset"] = "toy_waymo"
+
+    workflow.configure(with_change(on_waymo))
+    message = workflow.run("-n", fails=True)
+    assert "config.yaml: pretrain.dataset: toy_waymo cannot be had here: make waymo-env" in message
+
+
+def test_real_waymo_without_its_environment_says_what_to_do(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMCR_WAYMO_PYTHON", str(workflow.folder / "none"))
+
+    def real(config: dict[str, Any]) -> None:
+        with_waymo(config)
+        config["datasets"]["toy_waymo"] = {**WAYMO, "root": "converted", "tfrecords": "records", "toy": None}
+
+    workflow.configure(with_change(real))
+    assert "way out:  make waymo-env" in workflow.run("-n", fails=True)
+
+
+def test_a_task_runs_the_methods_it_names_alone(workflow: Workflow) -> None:
+    def named(config: dict[str, Any]) -> None:
+        config["tasks"]["segmentation"]["toy_nuscenes"]["methods"] = ["ppkt"]
+
+    workflow.configure(with_change(named))
+    jobs = planned(workflow.run("-n"))
+    assert any("ppkt" in job for job in jobs)
+    assert not any(job.startswith("Fine-tune") and "scratch" in job for job in jobs)

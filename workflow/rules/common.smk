@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 # The package is taken from this checkout, by this process and by its jobs, whether it is installed or not.
 sys.path.insert(0, workflow.basedir)
@@ -22,9 +23,26 @@ from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
 
+# Waymo's TFRecords are read by its own package, in an environment of its own, or in one that Snakemake makes.
+makes_environments = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+waymo_python = (
+    "python"
+    if makes_environments
+    else os.environ.get("CMCR_WAYMO_PYTHON", f"{workflow.basedir}/.venv-waymo/bin/python")
+)
+has_waymo = makes_environments or os.path.exists(waymo_python)
+
+
+def get_absent(config):
+    """A toy city that cannot be made here is left out and its columns say why; real data that is asked for must be there."""
+    toys = [name for name, options in config.datasets.items() if options.format == "waymo" and options.toy]
+    return {} if has_waymo else dict.fromkeys(toys, "make waymo-env")
+
+
 source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the command line"
 try:
-    plan = Plan.of(parse_config(config, source_of_config), source_of_config)
+    checked = parse_config(config, source_of_config)
+    plan = Plan.of(checked, source_of_config, get_absent(checked))
     published = [str(path) for path in published_files(plan.config.teacher)]
     imported = {row: str(path) for row, path in plan.weight_files().items()}
 except CMCRError as error:
@@ -52,12 +70,13 @@ wildcard_constraints:
     scene=r"[A-Za-z0-9_-]+",
 
 
-# Waymo's TFRecords are read by its own package, in an environment of its own.
-waymo_python = os.environ.get("CMCR_WAYMO_PYTHON", f"{workflow.basedir}/.venv-waymo/bin/python")
+# Data sets that are made of Waymo's TFRecords.
 converted = [
-    name for name, options in cfg.datasets.items() if options.format == "waymo" and (options.toy or options.tfrecords)
+    name
+    for name, options in cfg.datasets.items()
+    if options.format == "waymo" and (options.toy or options.tfrecords) and name not in plan.absent
 ]
-if converted and not os.path.exists(waymo_python):
+if converted and not has_waymo:
     raise WorkflowError(
         f"{source_of_config}: datasets.{converted[0]} is made of Waymo's TFRecords, and there is no {waymo_python}\n"
         "  way out:  make waymo-env, or take the data set out of datasets and tasks (docs/waymo.md)"

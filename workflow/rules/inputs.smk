@@ -164,11 +164,19 @@ def get_cost_files(row):
 
 def get_tables():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
+    names += ["transfer"] if any(run.dataset != cfg.pretrain.dataset for run in runs) else []
     names += ["ablation"] if plan.ablations else []
     names += ["diagnostics"] if cfg.diagnostics else []
     names += ["published"] if on_real_data() else []
     names += ["cost"] if runs else []
     return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
+
+
+def get_transferred():
+    """Names for print of the methods that are fine-tuned on other data sets than that of pre-training."""
+    others = {dataset for _, dataset, _ in cfg.tasks.items()} - {cfg.pretrain.dataset}
+    asked = [plan.compared_on(dataset=dataset) for dataset in others]
+    return {row: label for row, label in plan.compared.items() if any(row in found for found in asked)}
 
 
 def on_real_data():

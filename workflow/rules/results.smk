@@ -40,14 +40,45 @@ rule write_tables:
     conda:
         "../../environment.yml"
     params:
-        labels=json.dumps(plan.compared),
+        labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task)),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        absent=lambda wildcards: flags(absent=plan.absent and json.dumps(plan.absent_columns(wildcards.task))),
         folder=subpath(output[0], parent=True),
         code=get_code("tables"),
     message:
         "Write the tables of {wildcards.task}"
     shell:
-        "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} {params.reasons} --folder {params.folder} > {log} 2>&1"
+        "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} {params.reasons}"
+        " {params.absent} --folder {params.folder} > {log} 2>&1"
+
+
+rule write_transfer:
+    input:
+        f"{results}/scores.tsv",
+    output:
+        report(
+            f"{results}/tables/transfer.csv",
+            caption="../report/transfer_table.rst",
+            category="Tables",
+            labels={"table": "transfer"},
+        ),
+        multiext(f"{results}/tables/transfer", ".md", ".tex"),
+    log:
+        f"{results}/logs/tables/transfer.log",
+    conda:
+        "../../environment.yml"
+    params:
+        pretrained_on=cfg.pretrain.dataset,
+        labels=json.dumps(get_transferred()),
+        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        absent=flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks})),
+        folder=subpath(output[0], parent=True),
+        code=get_code("transfer-table"),
+    message:
+        "Write the table of transfer to other data sets"
+    shell:
+        "python -m cmcr transfer-table --scores {input} --pretrained-on {params.pretrained_on} --labels {params.labels:q}"
+        " {params.reasons} {params.absent} --folder {params.folder} > {log} 2>&1"
 
 
 rule write_ablation:
@@ -96,7 +127,7 @@ rule draw_figure:
     conda:
         "../../environment.yml"
     params:
-        labels=json.dumps(plan.compared),
+        labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task, wildcards.dataset)),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         folder=subpath(output[0], parent=True),
         code=get_code("figure"),
