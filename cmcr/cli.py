@@ -27,6 +27,7 @@ COMMANDS = {
     "diagnose": "measure what the features of a pre-trained network hold",
     "collect": "gather scores files into one table",
     "tables": "write the comparison tables",
+    "gains-table": "write the table of gains over a baseline, with intervals",
     "transfer-table": "write the table of data sets that pre-training did not see",
     "ablation-table": "write the table of what varies one method",
     "published-table": "write a run's numbers beside published ones",

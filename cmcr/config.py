@@ -317,6 +317,8 @@ class Config(Options):
     """Pre-training."""
     tasks: Tasks = Tasks()
     """What the pre-trained networks are fine-tuned for."""
+    gains_over: Id | None = "scratch"
+    """Method over which the table of gains shows the others, where the run has it; null leaves the table out."""
     diagnostics: DiagnosticsOptions | None = None
     """What the frozen features hold, measured on the data set of pre-training; null leaves it out."""
 

@@ -97,6 +97,7 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         measure_held_out=seeds * len(measured),
         collect_scores=int(bool(runs)),
         write_tables=len(tasks),
+        write_gains=int(config.gains_over in {run.method for run in runs} and len(plan.compared_on()) > 1),
         write_transfer=int(any(run.dataset != config.pretrain.dataset for run in runs)),
         write_ablation=int(bool(plan.ablations)),
         compare_published=int(any(config.datasets[run.dataset].toy is None for run in runs)),

@@ -35,6 +35,7 @@ def test_a_paper_run_counts_rows_shares_and_seeds() -> None:
         "write_tables": 1,
         "compare_published": 1,
         "write_costs": 1,
+        "write_gains": 1,
     }
 
 

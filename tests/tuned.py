@@ -37,5 +37,6 @@ def tune(train: ScanIndex, validation: ScanIndex, folder: Path, **changes: Any) 
         folder / "logs",
         folder / "model.safetensors",
         folder / "scores.json",
+        folder / "frames.safetensors",
     )
     return folder / "model.safetensors", scores

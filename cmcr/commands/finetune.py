@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")
     parser.add_argument("--model", required=True, type=Path, help="weights of backbone and head (safetensors)")
     parser.add_argument("--scores", required=True, type=Path, help="the scores file (JSON)")
+    parser.add_argument("--frames", required=True, type=Path, help="statistics of each validation scan (safetensors)")
 
 
 def run(arguments: Namespace) -> None:
@@ -36,4 +37,5 @@ def run(arguments: Namespace) -> None:
         arguments.folder,
         arguments.model,
         arguments.scores,
+        arguments.frames,
     )

@@ -99,6 +99,12 @@ class PanopticQuality:
         shares[:, self.ignore] = np.nan
         return Quality(*shares)
 
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """(4 C,) sums so far, by class: IoU of matched segments, matches, wrong segments, missed segments."""
+        counter = self._counter
+        return np.concatenate([counter.pan_iou, counter.pan_tp, counter.pan_fp, counter.pan_fn]).astype(np.float64)
+
     def pq_dagger(self) -> float:
         """Mean over all classes of PQ for things and of IoU for stuff (arXiv:1905.01220)."""
         return float(np.concatenate([self.quality.pq[self.things], self.quality.iou[self.stuff]]).mean())

@@ -115,7 +115,7 @@ def _caption(
     toy = bool(scores["toy"].any()) or any(found.toy for found in held_out)
     parts = [
         f"Ablation{' on toy data' if toy else ''}: rows that vary one method, {seeds_phrase(cells, with_spread=True)}.",
-        "Best of each column and method in bold.",
+        "Best of each column and method in bold, second underlined.",
     ]
     if shown:
         first = held_out[0]

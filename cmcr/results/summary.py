@@ -56,6 +56,15 @@ class Cell:
     runs: int
     values: tuple[float, ...] = ()
     reason: str = ""
+    interval: tuple[float, float] | None = None
+    """Where the mean may lie, if that is known."""
+    is_gain: bool = False
+    """Whether it is a difference, printed with its sign, and bold where the interval leaves out zero."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 class AbsentDataset(NamedTuple):

@@ -56,16 +56,35 @@ class _Format:
     """How a text format writes what stands in a cell."""
 
     bold: Callable[[str], str]
+    underlined: Callable[[str], str]
     plus_minus: str
     footnote: Callable[[str], str]
+    opening: str
+    """Bracket before an interval."""
+    closing: str
 
 
-_MARKDOWN_FORMAT = _Format(lambda text: f"**{text}**", "±", lambda mark: f" ({mark})")
-_LATEX_FORMAT = _Format(lambda text: rf"\textbf{{{text}}}", r"$\pm$", lambda mark: rf"\textsuperscript{{{mark}}}")
+_MARKDOWN_FORMAT = _Format(
+    bold=lambda text: f"**{text}**",
+    underlined=lambda text: f"<ins>{text}</ins>",
+    plus_minus="±",
+    footnote=lambda mark: f" ({mark})",
+    opening="\\[",
+    closing="\\]",
+)
+_LATEX_FORMAT = _Format(
+    bold=lambda text: rf"\textbf{{{text}}}",
+    underlined=lambda text: rf"\underline{{{text}}}",
+    plus_minus=r"$\pm$",
+    footnote=lambda mark: rf"\textsuperscript{{{mark}}}",
+    opening="{[}",
+    closing="{]}",
+)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One line per row with the columns ``<column>/mean``, ``<column>/std`` and ``<column>/n``.
+    """One line per row with the columns ``<column>/mean``, ``<column>/std`` and ``<column>/n``, or for gains
+    ``<column>/mean``, ``<column>/low``, ``<column>/high`` and ``<column>/n``.
 
     Numbers have all their digits; ``n/a`` where there is none. Tables with other columns leave each other's empty.
     """
@@ -75,7 +94,11 @@ def to_csv(tables: Sequence[Table]) -> str:
             fields: dict[str, object] = dict(row.keys)
             for column, cell in zip(table.columns, row.cells, strict=True):
                 fields[f"{column.key}/mean"] = "n/a" if cell.mean is None else cell.mean
-                fields[f"{column.key}/std"] = "n/a" if cell.std is None else cell.std
+                if table.of_gains:
+                    low, high = cell.interval or ("n/a", "n/a")
+                    fields |= {f"{column.key}/low": low, f"{column.key}/high": high}
+                else:
+                    fields[f"{column.key}/std"] = "n/a" if cell.std is None else cell.std
                 fields[f"{column.key}/n"] = cell.runs
             rows.append(fields)
     text = io.StringIO()
@@ -169,11 +192,15 @@ def _cell_texts(table: Table, form: _Format) -> tuple[list[list[str]], list[tupl
     reasons = dict.fromkeys(cell.reason for row in table.rows for cell in row.cells if cell.mean is None)
     marks = {reason: _mark(index) for index, reason in enumerate(reasons)}
 
-    def text(cell: Cell, column: Column, best: str | None) -> str:
+    def text(cell: Cell, column: Column, ranked: Sequence[str]) -> str:
         if cell.mean is None:
             return "n/a" + form.footnote(marks[cell.reason])
         mean = _rounded(cell.mean, column)
-        parts = [form.bold(mean) if mean == best else mean]
+        if cell.is_gain:
+            return _gain_text(cell, column, form)
+        if mean in ranked:
+            mean = form.bold(mean) if mean == ranked[0] else form.underlined(mean)
+        parts = [mean]
         if table.with_spread and cell.std is not None:
             parts.append(f"{form.plus_minus} {_rounded(cell.std, column)}")
         if cell.runs < table.usual_runs:
@@ -183,18 +210,32 @@ def _cell_texts(table: Table, form: _Format) -> tuple[list[list[str]], list[tupl
     texts = []
     for _, block in groupby(table.rows, key=lambda row: row.block):
         rows = list(block)
-        best = [_best([row.cells[i] for row in rows], column) for i, column in enumerate(table.columns)]
+        ranked = [_ranked([row.cells[i] for row in rows], column) for i, column in enumerate(table.columns)]
         for row in rows:
-            texts.append([text(*found) for found in zip(row.cells, table.columns, best, strict=True)])
+            texts.append([text(*found) for found in zip(row.cells, table.columns, ranked, strict=True)])
     return texts, [(mark, reason) for reason, mark in marks.items()]
 
 
-def _best(cells: Sequence[Cell], column: Column) -> str | None:
-    """The best mean as it is printed, so that equals in print are equally bold."""
+def _ranked(cells: Sequence[Cell], column: Column) -> list[str]:
+    """The best and the second mean as they are printed, so that equals in print are marked alike.
+
+    The second of two alone is the last, and is not marked.
+    """
     means = [cell.mean for cell in cells if cell.mean is not None]
     if not means or column.higher_is_better is None:
-        return None
-    return _rounded(max(means) if column.higher_is_better else min(means), column)
+        return []
+    different = dict.fromkeys(_rounded(mean, column) for mean in sorted(means, reverse=column.higher_is_better))
+    return list(different)[: 2 if len(different) > 2 else 1]
+
+
+def _gain_text(cell: Cell, column: Column, form: _Format) -> str:
+    """``+1.2 [0.4, 2.0]``, bold where the interval leaves out zero."""
+    assert cell.mean is not None
+    mean = f"{cell.mean:+.{column.digits}f}"
+    if cell.interval is None:
+        return mean
+    low, high = (_rounded(bound, column) for bound in cell.interval)
+    return f"{form.bold(mean) if cell.is_sure else mean} {form.opening}{low}, {high}{form.closing}"
 
 
 def _rounded(value: float, column: Column) -> str:

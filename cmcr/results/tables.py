@@ -47,6 +47,11 @@ class Table:
     """What blocks are called above their column."""
 
     @property
+    def of_gains(self) -> bool:
+        """Whether its numbers are differences."""
+        return any(cell.is_gain for row in self.rows for cell in row.cells)
+
+    @property
     def usual_runs(self) -> int:
         """Runs behind the best covered cell; print marks the cells that have fewer."""
         return max(cell.runs for row in self.rows for cell in row.cells)
@@ -86,7 +91,7 @@ def task_table(
     caption = " ".join(
         [
             f"{_subject(summary)}: {numbers}, {describe_runs(cells, with_spread=True)}.",
-            "Best of each column in bold.",
+            "Best of each column in bold, second underlined.",
             *(describe_dataset(dataset) for dataset in summary.datasets),
         ]
     )
@@ -140,7 +145,7 @@ def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, mea
     over = describe_runs([cell for row in rows for cell in row.cells], with_spread=False)
     caption = (
         f"{_subject(summary)}: {metric_label(metric)} of each class in percent, {over}. "
-        f"Best of each column and setting in bold. {describe_dataset(dataset)}"
+        f"Best of each column and setting in bold, second underlined. {describe_dataset(dataset)}"
     )
     return Table(f"{summary.task}_per_class_{dataset.id}", caption, columns, rows, with_spread=False)
 

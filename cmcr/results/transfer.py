@@ -43,7 +43,7 @@ def transfer_table(
     caption = " ".join(
         [
             f"Transfer{toy}: pre-trained on {' and '.join(sorted(pretrained_on))}, fine-tuned on other data sets, {runs}.",
-            "Best of each column in bold.",
+            "Best of each column in bold, second underlined.",
             *(f"{task.capitalize()}, {describe_dataset(dataset)}" for (task, _), dataset in found.datasets.items()),
         ]
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -19,6 +22,7 @@ from cmcr.errors import ConfigError
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import BackboneRecord, load_backbone, read_record
 from cmcr.progress import progress
+from cmcr.results.frames import FrameCounts, FramesRecord, write_frames
 from cmcr.results.provenance import collect_provenance, git_state
 from cmcr.results.scores import Metric, Scores, write_scores
 from cmcr.sources import code_digest
@@ -27,6 +31,9 @@ from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import TaskModel, evaluation_loader, save_model
 from cmcr.tasks.registry import TASKS, make_task
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
+
+#: What of a job tells its run from others.
+_RUN = {"task", "dataset", "pretrain_dataset", "method", "protocol", "label_percent", "seed", "toy"}
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +67,7 @@ def finetune(
     folder: Path,
     model_output: Path,
     scores_output: Path,
+    frames_output: Path,
 ) -> Scores:
     """Fine-tune on the labelled scans, score every validation scan, and write weights and scores.
 
@@ -72,6 +80,7 @@ def finetune(
         folder: for logs and the checkpoint of a run under way.
         model_output: backbone and head as safetensors.
         scores_output: the scores file.
+        frames_output: the statistics of each validation scan.
 
     Raises:
         CMCRError: the weights do not fit the job, a loss is not finite.
@@ -82,24 +91,26 @@ def finetune(
     _check(job, record, weights, train_index, labelled, validation_index)
     tokens = [train_index.records[position].token for position in labelled]
     checksums = [record.data_checksum, train_index.checksum, tokens, validation_index.checksum]
-    results: dict[str, tuple[list[Metric], TaskModel]] = {}
+    results: dict[str, tuple[list[Metric], NDArray[np.float64], TaskModel]] = {}
     with job_folder(folder):
         variants = job.batch_norm if job.protocol == "linear_probe" else ("stored",)
         for variant in variants:
             logs = folder / variant if len(variants) > 1 else folder
             model = _train_variant(job, variant, weights, train_index, labelled, logs)
-            results[variant] = (score(model, job, validation_index), model)
+            results[variant] = (*score(model, job, validation_index), model)
         best = max(results, key=lambda name: _headline(results[name][0]))
-        metrics, model = results[best]
+        metrics, counts_FK, model = results[best]
         save_model(model_output, model, job, validation_index)
+        run = job.model_dump(include=_RUN) | {"split": validation_index.split}
+        write_frames(
+            frames_output, FrameCounts(FramesRecord(**run, index_checksum=validation_index.checksum), counts_FK)
+        )
         scores = Scores(
-            **{name: getattr(job, name) for name in ("task", "dataset", "pretrain_dataset", "method", "protocol")},
-            **{name: getattr(job, name) for name in ("label_percent", "seed", "toy")},
-            split=validation_index.split,
+            **run,
             num_frames=len(validation_index),
             label_scans=len(labelled),
             metrics=metrics,
-            variants={name: _headline(rows) for name, (rows, _) in results.items()} if len(results) > 1 else {},
+            variants={name: _headline(rows) for name, (rows, *_) in results.items()} if len(results) > 1 else {},
             provenance=collect_provenance(
                 config_hash=sha256_of_json([job.model_dump(mode="json"), record.config_hash]),
                 data_checksum=sha256_of_json(checksums),
@@ -162,16 +173,22 @@ def _train_variant(
 
 
 @torch.no_grad()
-def score(model: TaskModel, job: FinetuneJob, index: ScanIndex) -> list[Metric]:
-    """Score every scan of ``index``."""
+def score(model: TaskModel, job: FinetuneJob, index: ScanIndex) -> tuple[list[Metric], NDArray[np.float64]]:
+    """Score every scan of ``index``; return the metrics and the statistics of each scan, as `FrameCounts` has them."""
     device = job.compute.device
     model.to(device).eval()
     model.task.reset()
+    sums = [model.task.counts()]
     loader = evaluation_loader(job, index, with_labels=True)
     for batch in progress(loader, len(loader), "scoring", logger):
         batch = batch.to(device)
         model.task.update(model(batch), batch)
-    return model.task.metrics()
+        sums.append(model.task.counts())
+    metrics = model.task.metrics()
+    known = [each for each in sums if each is not None]
+    if not known:
+        return metrics, np.array([[math.nan if metrics[0].value is None else metrics[0].value]])
+    return metrics, np.diff(np.stack(known).astype(np.float64), axis=0)
 
 
 def _headline(metrics: Sequence[Metric]) -> float:

@@ -203,6 +203,10 @@ class PanopticTask(Task):
                 prediction.class_P[mine], prediction.instance_P[mine], labels_P[mine], instances_P[mine]
             )
 
+    def counts(self) -> NDArray[np.float64]:
+        """See `Task.counts`."""
+        return self.counted.counts
+
     def metrics(self) -> list[Metric]:
         """Return PQ, SQ and RQ over all classes, over things and over stuff, PQ-dagger and mIoU; then each class."""
         quality, counted = self.counted.quality, self.counted

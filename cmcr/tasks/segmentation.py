@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmcr.data.batches import Batch
 from cmcr.data.index import ScanIndex
 from cmcr.data.scan import IGNORE
+from cmcr.evaluation.frame_counts import iou_counts
 from cmcr.evaluation.iou import Confusion
 from cmcr.losses.segmentation import segmentation_losses
 from cmcr.options import Options
@@ -59,6 +62,10 @@ class SegmentationTask(Task):
     def update(self, output: Tensor, batch: Batch) -> None:
         """Add the batch's points to the confusion matrix."""
         self.confusion.update(self.predict(output, batch).cpu().numpy(), _labels(batch).cpu().numpy())
+
+    def counts(self) -> NDArray[np.int64]:
+        """See `Task.counts`."""
+        return iou_counts(self.confusion.counts)
 
     def metrics(self) -> list[Metric]:
         """Return mIoU, fwIoU and the IoU of each class in percent; a class that does not occur has none."""

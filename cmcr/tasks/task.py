@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmcr.data.batches import Batch
@@ -88,6 +90,12 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def update(self, output: Any, batch: Batch) -> None:
         """Count a validation batch in."""
+
+    def counts(self) -> NDArray[np.number] | None:
+        """Return (K,) statistics of everything counted since `reset`, from which `METRIC_OF_SUMS` makes the metric that
+        ranks; None where that metric is made of more than sums over scans.
+        """
+        return None
 
     @abstractmethod
     def metrics(self) -> list[Metric]:

@@ -110,6 +110,7 @@ def test_an_import_is_fine_tuned_like_any_other_row(released: Path, tmp_path: Pa
         folder=tmp_path / "logs",
         model_output=tmp_path / "model.safetensors",
         scores_output=tmp_path / "scores.json",
+        frames_output=tmp_path / "frames.safetensors",
     )
     assert (scores.method, scores.pretrain_dataset) == ("slidr_released", "published")
 

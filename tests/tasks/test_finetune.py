@@ -16,9 +16,11 @@ from cmcr.data.index import ScanIndex
 from cmcr.data.scan import Scan
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, DataError, WeightsError
+from cmcr.evaluation.frame_counts import METRIC_OF_SUMS
 from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.models.minkunet import MinkUNet
 from cmcr.recipe import Recipe
+from cmcr.results.frames import read_frames
 from cmcr.results.scores import Scores, read_scores
 from cmcr.tasks.finetune import FinetuneModule, finetune
 from cmcr.tasks.job import FinetuneJob
@@ -51,12 +53,16 @@ def run(job: FinetuneJob, weights: Path, folder: Path, **changes: Any) -> Scores
         folder=folder / "logs",
         model_output=folder / "model.safetensors",
         scores_output=folder / "scores.json",
+        frames_output=folder / "frames.safetensors",
     )
 
 
 def test_fine_tuning_learns_the_classes_and_writes_the_record(weights: Path, tmp_path: Path) -> None:
     scores = run(finetune_job(recipe=Recipe(epochs=15, batch_size=2, lr=1e-2)), weights, tmp_path)
     assert scores == read_scores(tmp_path / "scores.json")
+    frames = read_frames(tmp_path / "frames.safetensors")
+    assert (frames.record.method, len(frames.counts_FK)) == ("scratch", scores.num_frames)
+    assert METRIC_OF_SUMS["segmentation"](frames.counts_FK.sum(axis=0)) == pytest.approx(scores.metrics[0].value)
     found = {(row.metric, row.class_name): row.value for row in scores.metrics}
     assert found["miou", "all"] is not None
     assert found["miou", "all"] > 90

@@ -10,6 +10,7 @@ rule finetune:
     output:
         scores=f"{results}/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}/scores.json",
         model=f"{results}/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}/model.safetensors",
+        frames=f"{results}/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}/frames.safetensors",
     log:
         f"{results}/logs/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}.log",
     benchmark:
@@ -34,4 +35,4 @@ rule finetune:
     shell:
         "python -m cmcr finetune --job {params.job:q} --weights {input.weights} --train-index {input.train_index}"
         " --subset {input.subset} --validation-index {input.validation_index}"
-        " --folder {params.folder} --model {output.model} --scores {output.scores} > {log} 2>&1"
+        " --folder {params.folder} --model {output.model} --scores {output.scores} --frames {output.frames} > {log} 2>&1"

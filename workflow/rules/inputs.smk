@@ -164,12 +164,22 @@ def get_cost_files(row):
 
 def get_tables():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
+    names += ["gains"] if has_gains() else []
     names += ["transfer"] if any(run.dataset != cfg.pretrain.dataset for run in runs) else []
     names += ["ablation"] if plan.ablations else []
     names += ["diagnostics"] if cfg.diagnostics else []
     names += ["published"] if on_real_data() else []
     names += ["cost"] if runs else []
     return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
+
+
+def has_gains():
+    """Gains need a baseline that is run, and another method."""
+    return (
+        cfg.gains_over in plan.rows
+        and len(plan.compared_on()) > 1
+        and any(run.method == cfg.gains_over for run in runs)
+    )
 
 
 def get_transferred():

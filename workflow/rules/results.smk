@@ -81,6 +81,33 @@ rule write_transfer:
         " {params.reasons} {params.absent} --folder {params.folder} > {log} 2>&1"
 
 
+rule write_gains:
+    input:
+        [get_finetuned(run, "frames.safetensors") for run in runs],
+    output:
+        report(
+            f"{results}/tables/gains.csv",
+            caption="../report/gains_table.rst",
+            category="Tables",
+            labels={"table": "gains"},
+        ),
+        multiext(f"{results}/tables/gains", ".md", ".tex"),
+    log:
+        f"{results}/logs/tables/gains.log",
+    conda:
+        "../../environment.yml"
+    params:
+        baseline=cfg.gains_over,
+        labels=plan.compared_on(),
+        reasons=plan.reasons,
+        folder=subpath(output[0], parent=True),
+        code=get_code("gains-table"),
+    message:
+        "Write the table of gains over {params.baseline}"
+    script:
+        "../scripts/write_gains.py"
+
+
 rule write_ablation:
     input:
         scores=f"{results}/scores.tsv",
