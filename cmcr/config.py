@@ -90,6 +90,8 @@ class DatasetOptions(Options):
     tfrecords: Path | None = None
     """With ``waymo``: folder with ``training/`` and ``validation/`` of TFRecord segments, which the run converts into
     ``root`` (docs/waymo.md). Null: ``root`` holds converted segments already."""
+    second_return: bool = False
+    """With ``waymo``: whether the LiDAR's second returns are points as well."""
     toy: ToyCityOptions | None = None
     """Size and seed of the toy city; makes this data set one that the run generates."""
 
@@ -104,6 +106,8 @@ class DatasetOptions(Options):
             raise ValueError("expected either root (a folder on disk) or toy (the generated city), not both or neither")
         if self.tfrecords is not None and (self.format != "waymo" or self.toy is not None):
             raise ValueError("tfrecords are of the format waymo, on disk")
+        if self.second_return and self.format != "waymo":
+            raise ValueError("second_return is for the format waymo")
         if self.toy is not None:
             made = FORMATS[self.format]
             if self.version != made.version:

@@ -363,3 +363,8 @@ def test_what_cannot_be_had_is_not_run() -> None:
     assert (name, absent.reason, absent.settings[0]) == ("toy_semantic_kitti", "lost", ("finetune", 1.0))
     with pytest.raises(ConfigError, match=r"pretrain\.dataset: toy_nuscenes cannot be had here: lost"):
         Plan.of(config, "test", {"toy_nuscenes": "lost"})
+
+
+def test_only_waymo_has_second_returns(toy: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="second_return is for the format waymo"):
+        parse_config(changed(toy, "datasets.toy_nuscenes.second_return", True), "test")

@@ -46,9 +46,10 @@ rule convert_waymo_segment:
     params:
         python=waymo_python,
         script=f"{workflow.basedir}/workflow/waymo/convert.py",
+        second=lambda wildcards: "--second-return" if cfg.datasets[waymo_roots[wildcards.root]].second_return else "",
         code=code_digest(CODE_ROOT / "workflow" / "waymo" / "convert.py"),
     message:
         "Convert {wildcards.segment} of Waymo's {wildcards.folder} segments"
     shell:
         "{params.python:q} {params.script:q} --segment {input:q} --root {wildcards.root:q} --split {wildcards.folder}"
-        " --output {output:q} > {log:q} 2>&1"
+        " {params.second} --output {output:q} > {log:q} 2>&1"

@@ -25,6 +25,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import google.protobuf
 import numpy as np
 import tensorflow as tf
 from waymo_open_dataset import dataset_pb2
@@ -51,6 +52,14 @@ def main() -> int:
     parser.add_argument("--second-return", action="store_true", help="add the points of the second return")
     parser.add_argument("--output", required=True, type=Path, help="the segment's JSON, written last")
     arguments = parser.parse_args()
+    if not google.protobuf.__version__.startswith("3."):
+        # Later ones refuse what the package hands them, which would look like a damaged file.
+        print(
+            f"waymo: the protobuf {google.protobuf.__version__} of {sys.executable} cannot read Waymo's frames\n"
+            "  expected: protobuf 3.20.3\n  way out:  make waymo-env, or install protobuf==3.20.3 there",
+            file=sys.stderr,
+        )
+        return 1
     try:
         content = convert(arguments.segment, arguments.root, arguments.split, arguments.second_return)
     except ConversionError as error:
