@@ -14,8 +14,12 @@ from cmcr.models.backbone import make_backbone, read_record
 from cmcr.pretrain.course import COURSE_FILE, read_course
 from cmcr.pretrain.learned import METHOD_FILE, load_method
 from cmcr.pretrain.plugins import load_plugin_file
+from cmcr.results.collect import scores_table
 from cmcr.results.cost import MethodCost, PretrainCost, Timing, cost_table, read_timing
+from cmcr.results.headline import headlines
+from cmcr.results.overview_figures import cost_figure
 from cmcr.results.scores import read_scores
+from cmcr.results.style import write_figure
 from cmcr.results.table_text import write_tables
 
 
@@ -24,6 +28,8 @@ class MethodFiles:
     """Where the jobs of one method left what they cost; the benchmark files may be absent."""
 
     label: str
+    compared: bool
+    """Whether the figure shows it."""
     plugin: Path
     trained: bool
     batch_size: int
@@ -43,14 +49,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--device", required=True, choices=("cpu", "cuda"), help="what hours are counted of")
     parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
+    parser.add_argument("--figures", required=True, type=Path, help="where the figure goes")
 
 
 def run(arguments: Namespace) -> None:
-    """Write cost.{csv,md,tex}."""
+    """Write cost.{csv,md,tex} and cost.{svg,png}."""
     methods: dict[str, MethodFiles] = arguments.methods
     costs = {method: _cost(files) for method, files in methods.items()}
-    scores = [read_scores(path) for files in methods.values() for jobs in files.finetune.values() for path in jobs]
-    write_tables(arguments.folder, "cost", [cost_table(costs, scores, arguments.device)])
+    paths = [path for files in methods.values() for jobs in files.finetune.values() for path in jobs]
+    scores = {str(path): read_scores(path) for path in paths}
+    table = cost_table(costs, scores.values(), arguments.device)
+    write_tables(arguments.folder, "cost", [table])
+    labels = {method: files.label for method, files in methods.items() if files.compared}
+    hours = {row.keys["method"]: row.cells[0] for row in table.rows}
+    found = headlines(scores_table(scores), labels)
+    figure = cost_figure(hours, found.columns, found.cells, labels, table.columns[0].label)
+    write_figure(arguments.figures, "cost", figure)
 
 
 def _cost(files: MethodFiles) -> MethodCost:

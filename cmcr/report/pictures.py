@@ -41,6 +41,12 @@ _OF_METHODS: Final = {
     "occupancy": Kind(PANELS, "Occupied space", "What the method takes for occupied on a scan it never saw."),
     "panoptic": Kind(PANELS, "Instances", "The instances that a fine-tuned network finds, beside the true ones."),
 }
+#: Of a whole run, named by nothing else.
+_OF_RUNS: Final = {
+    "gains": Kind(COMPARISON, "Gains", "What each method gains over the baseline, everywhere."),
+    "cost": Kind(COMPARISON, "Cost and quality", "What each method scores, against its hours of pre-training."),
+    "ablation": Kind(COMPARISON, "Ablations", "What remains of a method's scores when parts of it are left out."),
+}
 #: Named ``<task>_<dataset>_<kind>``.
 _OF_TASKS: Final = {
     "label_efficiency": Kind(COMPARISON, "Label efficiency", "Every method by the share of the labels."),
@@ -90,7 +96,7 @@ def name_figures(paths: Iterable[Path], datasets: Sequence[str], labels: Mapping
     found = []
     for name, files in forms.items():
         kind, what, place = _read_name(name, datasets, labels)
-        title = f"{kind.title}: {what}" if kind.title else what
+        title = ": ".join(part for part in (kind.title, what) if part)
         figure = Figure(name, kind.group, title, kind.caption, files.get(".svg"), files.get(".png"))
         found.append((place, name, figure))
     return [figure for *_, figure in sorted(found, key=lambda entry: entry[:2])]
@@ -98,8 +104,10 @@ def name_figures(paths: Iterable[Path], datasets: Sequence[str], labels: Mapping
 
 def _read_name(name: str, datasets: Sequence[str], labels: Mapping[str, str]) -> tuple[Kind, str, tuple[int, int]]:
     """Kind of a figure, what it shows, and its place: that of its kind, then that of its method."""
+    if name in _OF_RUNS:
+        return _OF_RUNS[name], "", (list(_OF_RUNS).index(name), 0)
     for dataset in datasets:
-        for rank, (kind_id, kind) in enumerate(_OF_TASKS.items()):
+        for rank, (kind_id, kind) in enumerate(_OF_TASKS.items(), start=len(_OF_RUNS)):
             task = name.removesuffix(f"_{dataset}_{kind_id}")
             if task != name:
                 return kind, f"{task} on {dataset}", (rank, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -13,6 +13,10 @@ from cmcr.results.headline import headlines
 from cmcr.results.held_out import HeldOut
 from cmcr.results.summary import NO_RUN, Cell, cell_over_seeds, refuse_mixture, seeds_phrase
 from cmcr.results.tables import Column, Row, Table
+
+
+#: Group of the columns that were measured on held-out scans.
+MEASURED: Final = "held-out scans"
 
 
 class _Measure(NamedTuple):
@@ -101,7 +105,7 @@ def _measured(held_out: Sequence[HeldOut]) -> tuple[list[Column], dict[tuple[str
         having = {row["method"] for row in rows if row["found"].get(name) is not None}
         if not having:
             continue
-        columns.append(Column(name, measure.label, "held-out scans", measure.higher_is_better, measure.digits))
+        columns.append(Column(name, measure.label, MEASURED, measure.higher_is_better, measure.digits))
         for method in having:
             values = [row["found"].get(name) for row in rows if row["method"] == method]
             group: list[dict[Any, Any]] = [{"value": math.nan if v is None else v, "reason": ""} for v in values]

@@ -112,6 +112,7 @@ def test_the_command_reads_what_jobs_leave_behind(tmp_path: Path, make_run: Call
     write_scores(tmp_path / "run" / "scores.json", make_run())
     files = {
         "label": "PPKT",
+        "compared": True,
         "plugin": str(ROOT / "baselines" / "ppkt.py"),
         "trained": True,
         "batch_size": 4,
@@ -121,7 +122,7 @@ def test_the_command_reads_what_jobs_leave_behind(tmp_path: Path, make_run: Call
     }
 
     def made() -> dict[str, str]:
-        arguments = ["--methods", json.dumps({"ppkt": files}), "--device", "cpu", "--folder", str(tmp_path)]
+        arguments = ["--methods", json.dumps({"ppkt": files}), "--device", "cpu", "--folder", str(tmp_path), "--figures", str(tmp_path)]
         assert main(["cost-table", *arguments]) == 0
         with (tmp_path / "cost.csv").open() as file:
             return next(csv.DictReader(file))

@@ -13,6 +13,13 @@ rule write_costs:
             labels={"table": "cost"},
         ),
         multiext(f"{results}/tables/cost", ".md", ".tex"),
+        report(
+            f"{results}/figures/cost.svg",
+            caption="../report/cost_table.rst",
+            category="Comparison",
+            labels={"figure": "cost"},
+        ),
+        f"{results}/figures/cost.png",
     log:
         f"{results}/logs/tables/cost.log",
     conda:
@@ -21,6 +28,7 @@ rule write_costs:
         methods=json.dumps({row: get_cost_files(row) for row in plan.rows}),
         device=cfg.compute.device,
         folder=subpath(output[0], parent=True),
+        figures=f"{results}/figures",
         code=get_code("cost-table", *(plan.plugins[row] for row in plan.rows)),
     message:
         "Write the table of costs"

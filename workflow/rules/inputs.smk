@@ -150,6 +150,7 @@ def get_cost_files(row):
     mine = [run for run in runs if run.method == row]
     return {
         "label": plan.labels[row],
+        "compared": row in plan.compared,
         "plugin": os.path.relpath(plan.plugins[row]),
         "trained": row in plan.trained_rows,
         "batch_size": plan.pretrain_job(row, cfg.seeds[0]).recipe.batch_size,
@@ -162,7 +163,7 @@ def get_cost_files(row):
     }
 
 
-def get_tables():
+def get_table_names():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
     names += ["gains"] if has_gains() else []
     names += ["transfer"] if any(run.dataset != cfg.pretrain.dataset for run in runs) else []
@@ -170,7 +171,11 @@ def get_tables():
     names += ["diagnostics"] if cfg.diagnostics else []
     names += ["published"] if on_real_data() else []
     names += ["cost"] if runs else []
-    return expand(f"{results}/tables/{{name}}.{{format}}", name=names, format=["csv", "md", "tex"])
+    return names
+
+
+def get_tables():
+    return expand(f"{results}/tables/{{name}}.{{format}}", name=get_table_names(), format=["csv", "md", "tex"])
 
 
 def has_gains():
@@ -198,6 +203,7 @@ def get_figures():
     compared = sorted({(run.task, run.dataset) for run in runs})
     names = [f"{task}_{dataset}_label_efficiency" for task, dataset in compared]
     names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
+    names += [name for name in ("gains", "ablation", "cost") if name in get_table_names()]
     drawn, measured = [], []
     for row in plan.trained_rows:
         of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)

@@ -92,6 +92,13 @@ rule write_gains:
             labels={"table": "gains"},
         ),
         multiext(f"{results}/tables/gains", ".md", ".tex"),
+        report(
+            f"{results}/figures/gains.svg",
+            caption="../report/gains_table.rst",
+            category="Comparison",
+            labels={"figure": "gains"},
+        ),
+        f"{results}/figures/gains.png",
     log:
         f"{results}/logs/tables/gains.log",
     conda:
@@ -101,6 +108,7 @@ rule write_gains:
         labels=plan.compared_on(),
         reasons=plan.reasons,
         folder=subpath(output[0], parent=True),
+        figures=f"{results}/figures",
         code=get_code("gains-table"),
     message:
         "Write the table of gains over {params.baseline}"
@@ -120,6 +128,13 @@ rule write_ablation:
             labels={"table": "ablation"},
         ),
         multiext(f"{results}/tables/ablation", ".md", ".tex"),
+        report(
+            f"{results}/figures/ablation.svg",
+            caption="../report/ablation_table.rst",
+            category="Comparison",
+            labels={"figure": "ablation"},
+        ),
+        f"{results}/figures/ablation.png",
     log:
         f"{results}/logs/tables/ablation.log",
     conda:
@@ -128,12 +143,13 @@ rule write_ablation:
         rows=json.dumps(plan.ablations),
         labels=json.dumps(plan.labels),
         folder=subpath(output[0], parent=True),
+        figures=f"{results}/figures",
         code=get_code("ablation-table"),
     message:
         "Write the table of ablations"
     shell:
         "python -m cmcr ablation-table --scores {input.scores} --rows {params.rows:q} --labels {params.labels:q}"
-        " --folder {params.folder} {input.held_out} > {log} 2>&1"
+        " --folder {params.folder} --figures {params.figures} {input.held_out} > {log} 2>&1"
 
 
 rule draw_figure:

@@ -7,5 +7,5 @@ from cmcr.commands import cost_table
 parser = ArgumentParser()
 cost_table.add_arguments(parser)
 given = snakemake.params  # noqa: F821 (given by Snakemake)
-arguments = ["--methods", given.methods, "--device", given.device, "--folder", given.folder]
+arguments = ["--methods", given.methods, "--device", given.device, "--folder", given.folder, "--figures", given.figures]
 cost_table.run(parser.parse_args(arguments))

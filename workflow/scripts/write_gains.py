@@ -12,6 +12,7 @@ gains_table.run(
         labels=dict(given.labels),
         reasons=dict(given.reasons),
         folder=Path(given.folder),
+        figures=Path(given.figures),
         frames=snakemake.input,  # noqa: F821
     )
 )
