@@ -259,6 +259,14 @@ class Plan:
             if of_task == task and dataset in self.absent
         }
 
+    def recipes(self, task: str) -> dict[str, str]:
+        """By data set of a task, how its networks are trained, in words for captions."""
+        return {
+            dataset: _recipe_words(options)
+            for of_task, dataset, options in self.config.tasks.items()
+            if of_task == task
+        }
+
     def finetune_job(self, run: Run) -> FinetuneJob:
         """Describe one fine-tuning."""
         config, pretrains = self.config, self.classes[run.method].pretrains
@@ -316,6 +324,21 @@ def _settings(options: TaskOptions) -> list[tuple[Protocol, float]]:
     if options.finetune is not None:
         settings += [("finetune", percent) for percent in options.finetune.label_percents]
     return settings
+
+
+def _recipe_words(options: TaskOptions) -> str:
+    words = [] if options.linear_probe is None else [f"linear probe {options.linear_probe.recipe}"]
+    finetune = options.finetune
+    if finetune is not None:
+        changes = {f"{percent:g} %": fields for percent, fields in finetune.recipe_by_percent.items()}
+        changes |= {"without pre-training": finetune.recipe_without_pretraining}
+        words.append(f"fine-tuning {finetune.recipe}")
+        words += [
+            f"{when}: " + ", ".join(f"{name} {value}" for name, value in fields.items())
+            for when, fields in changes.items()
+            if fields
+        ]
+    return "; ".join(words)
 
 
 def _label(row: str, options: MethodOptions, method: type[PretrainMethod]) -> str:

@@ -42,6 +42,14 @@ class Recipe(Options):
         """Return this recipe with some of its fields replaced (and checked again)."""
         return Recipe.model_validate({**self.model_dump(), **overrides})
 
+    def __str__(self) -> str:
+        """For captions: ``2 epochs, batch 1, adamw, lr 0.002 (head 0.02), one cycle``."""
+        head = "" if self.head_lr is None else f" (head {self.head_lr:g})"
+        return (
+            f"{self.epochs} epochs, batch {self.batch_size}, {self.optimizer}, lr {self.lr:g}{head}, "
+            f"{self.schedule.replace('_', ' ')}"
+        )
+
 
 def make_optimizer(
     recipe: Recipe, body: Iterable[nn.Parameter], head: Iterable[nn.Parameter], total_steps: int

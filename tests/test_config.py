@@ -295,12 +295,15 @@ def test_a_missing_weight_file_names_its_row(toy: dict[str, Any], tmp_path: Path
     assert plan.weight_files() == {"one": here, "two": tmp_path / "gone.pt"}
 
 
-def test_the_full_toy_run_agrees_with_the_default_in_all_that_both_have() -> None:
-    toy, full = read_named("toy.yaml"), read_named("toy_full.yaml")
-    assert set(toy["seeds"]) < set(full["seeds"])
-    assert {row: full["methods"].get(row) for row in toy["methods"]} == toy["methods"]
-    for key in (set(toy) | set(full)) - {"run_name", "seeds", "methods"}:
-        assert toy[key] == full[key], key
+def test_the_full_toy_run_has_every_job_of_the_default_one() -> None:
+    toy, full = (Plan.of(parse_config(read_named(name), name), name) for name in ("toy.yaml", "toy_full.yaml"))
+    assert {name: toy.config.datasets[name] for name in toy.config.datasets}.items() <= full.config.datasets.items()
+    assert set(toy.runs()) <= set(full.runs())
+    for run in toy.runs():
+        assert toy.finetune_job(run) == full.finetune_job(run)
+        assert toy.pretrain_job(run.method, run.seed) == full.pretrain_job(run.method, run.seed)
+    for key in ("teacher", "teacher_recipe", "pretrain", "diagnostics"):
+        assert getattr(toy.config, key) == getattr(full.config, key)
 
 
 def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]) -> None:
@@ -368,3 +371,14 @@ def test_what_cannot_be_had_is_not_run() -> None:
 def test_only_waymo_has_second_returns(toy: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="second_return is for the format waymo"):
         parse_config(changed(toy, "datasets.toy_nuscenes.second_return", True), "test")
+
+
+def test_recipes_in_words_name_what_a_share_and_a_lack_of_pre_training_change(toy: dict[str, Any]) -> None:
+    where = "tasks.segmentation.toy_nuscenes.finetune.recipe_without_pretraining"
+    plan = Plan.of(parse_config(changed(toy, where, {"lr": 0.1, "head_lr": None}), "test"), "test")
+    assert plan.recipes("panoptic") == {}
+    assert plan.recipes("segmentation")["toy_nuscenes"] == (
+        "linear probe 10 epochs, batch 8, adamw, lr 0.05, cosine; "
+        "fine-tuning 2 epochs, batch 1, adamw, lr 0.002 (head 0.02), one cycle; 1 %: epochs 60; 10 %: epochs 12; "
+        "without pre-training: lr 0.1, head_lr None"
+    )

@@ -20,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose tables are written")
     add_compared(parser)
     parser.add_argument("--absent", type=json.loads, default={}, help="data sets not to be had, by id, JSON")
+    parser.add_argument("--recipes", type=json.loads, default={}, help="how networks were trained, by data set, JSON")
     parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
 
 
@@ -39,6 +40,8 @@ def run(arguments: Namespace) -> None:
     scores, task, labels = read_scores_table(arguments.scores), arguments.task, arguments.labels
     means, reasons = MEAN_METRICS[task], arguments.reasons
     absent = parse_absent(arguments.absent)
-    write_tables(arguments.folder, task, [task_table(scores, task, means[0], labels, reasons, absent)])
+    write_tables(
+        arguments.folder, task, [task_table(scores, task, means[0], labels, reasons, absent, arguments.recipes)]
+    )
     per_class = per_class_tables(scores, task, CLASS_METRIC[task], means, labels, reasons)
     write_tables(arguments.folder, f"{task}_per_class", per_class)

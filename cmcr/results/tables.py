@@ -64,6 +64,7 @@ def task_table(
     methods: Mapping[str, str],
     reasons: Mapping[str, str] | None = None,
     absent: Mapping[str, AbsentDataset] | None = None,
+    recipes: Mapping[str, str] | None = None,
 ) -> Table:
     """The main table of a task: methods by label share, for every data set.
 
@@ -74,6 +75,7 @@ def task_table(
         methods: label for print by id; one row each, in this order.
         reasons: why a method has no numbers, by id, where that is known beforehand.
         absent: data sets that could not be had, by id; their columns say why.
+        recipes: how networks were trained, by data set, for the caption.
 
     Raises:
         ScoresError: nothing to show, or a mixture that must not be averaged (see `summarise`).
@@ -92,7 +94,7 @@ def task_table(
         [
             f"{_subject(summary)}: {numbers}, {describe_runs(cells, with_spread=True)}.",
             "Best of each column in bold, second underlined.",
-            *(describe_dataset(dataset) for dataset in summary.datasets),
+            *(describe_dataset(dataset, (recipes or {}).get(dataset.id)) for dataset in summary.datasets),
         ]
     )
     return Table(task, caption, columns, rows, with_spread=True)
@@ -171,9 +173,10 @@ def describe_runs(cells: Sequence[Cell], *, with_spread: bool) -> str:
     return seeds_phrase(cells, with_spread=with_spread) + brackets
 
 
-def describe_dataset(dataset: DatasetSummary) -> str:
-    """What a caption says of a data set: its split, and how many scans were labelled."""
+def describe_dataset(dataset: DatasetSummary, recipe: str | None = None) -> str:
+    """What a caption says of a data set: its split, how many scans were labelled, and how networks were trained."""
     if dataset.reason:
         return f"{dataset.id}: n/a ({dataset.reason})."
     scans = ", ".join(f"{dataset.label_scans[setting]} ({setting.label})" for setting in dataset.settings)
-    return f"{dataset.id}: split {dataset.split}, {dataset.num_frames} frames; labelled scans: {scans}."
+    trained = f" Recipe: {recipe}." if recipe else ""
+    return f"{dataset.id}: split {dataset.split}, {dataset.num_frames} frames; labelled scans: {scans}.{trained}"

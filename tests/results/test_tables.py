@@ -38,6 +38,13 @@ def test_the_caption_says_what_was_measured(scores: pd.DataFrame, methods: dict[
         assert words in caption
 
 
+def test_the_caption_says_how_networks_were_trained(scores: pd.DataFrame, methods: dict[str, str]) -> None:
+    recipes = {"town": "fine-tuning 2 epochs", "village": "fine-tuning 3 epochs"}
+    caption = task_table(scores, "segmentation", "miou", methods, recipes=recipes).caption
+    assert "4 (10 %). Recipe: fine-tuning 2 epochs." in caption
+    assert "3 epochs" not in caption
+
+
 def test_real_data_are_not_called_toy(make_run: Callable[..., Scores]) -> None:
     caption = task_table(scores_table({"a": make_run(toy=False)}), "segmentation", "miou", {"ppkt": "PPKT"}).caption
     assert "toy" not in caption

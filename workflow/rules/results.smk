@@ -42,6 +42,7 @@ rule write_tables:
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task)),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        recipes=lambda wildcards: flags(recipes=json.dumps(plan.recipes(wildcards.task))),
         absent=lambda wildcards: flags(absent=plan.absent and json.dumps(plan.absent_columns(wildcards.task))),
         folder=subpath(output[0], parent=True),
         code=get_code("tables"),
@@ -49,7 +50,7 @@ rule write_tables:
         "Write the tables of {wildcards.task}"
     shell:
         "python -m cmcr tables --scores {input} --task {wildcards.task} --labels {params.labels:q} {params.reasons}"
-        " {params.absent} --folder {params.folder} > {log} 2>&1"
+        " {params.absent} {params.recipes} --folder {params.folder} > {log} 2>&1"
 
 
 rule write_transfer:
