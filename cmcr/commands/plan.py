@@ -15,6 +15,7 @@ from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan
 from cmcr.split_sizes import SplitSize
 from cmcr.step_times import StepTimes
+from cmcr.waymo_environment import absent_without_waymo, waymo_python
 
 #: Times of a step that come with the suite: of the toy city on a CPU.
 SHIPPED_TIMES = Path(__file__).resolve().parents[2] / "config" / "step_times.tsv"
@@ -53,6 +54,8 @@ def run(arguments: Namespace) -> None:
     for (dataset, role), size in known.items():
         scans = f"{size.scans:,} scans of {size.scenes:,} scenes" if size else "unknown number of scans"
         print(f"{dataset}, {role}: {scans} ({sources[dataset, role]})")
+    for dataset, reason in plan.absent.items():
+        print(f"{dataset}: left out, its columns are n/a ({reason})")
     counts = count_jobs(plan)
     print("\njobs:")
     for rule, number in counts.items():
@@ -84,7 +87,8 @@ def load_plan(path: Path) -> Plan:
         raise ConfigError(f"{path}: not a readable config file: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    return Plan.of(parse_config(values, str(path)), str(path))
+    config = parse_config(values, str(path))
+    return Plan.of(config, str(path), {} if waymo_python().exists() else absent_without_waymo(config))
 
 
 def _size(plan: Plan, dataset: str, role: str, folder: Path) -> tuple[SplitSize | None, str]:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cmcr.config import parse_config
+from cmcr.commands.plan import load_plan
 from cmcr.costs import count_jobs
-from cmcr.plan import Plan
 
 from .conftest import ROOT, TINY, Workflow
 
@@ -24,4 +23,4 @@ def test_the_jobs_that_are_counted_are_those_that_snakemake_plans(workflow: Work
     table = workflow.run("-n", "all_tables").split("Job stats:")[1]
     planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
     del planned["total"], planned["all_tables"]
-    assert count_jobs(Plan.of(parse_config(config, "config"), "config")) == planned
+    assert count_jobs(load_plan(workflow.folder / "config.yaml")) == planned

@@ -22,27 +22,17 @@ from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
+from cmcr.waymo_environment import absent_without_waymo
+from cmcr.waymo_environment import waymo_python as find_waymo_python
 
 # Waymo's TFRecords are read by its own package, in an environment of its own, or in one that Snakemake makes.
 makes_environments = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-waymo_python = (
-    "python"
-    if makes_environments
-    else os.environ.get("CMCR_WAYMO_PYTHON", f"{workflow.basedir}/.venv-waymo/bin/python")
-)
+waymo_python = "python" if makes_environments else str(find_waymo_python())
 has_waymo = makes_environments or os.path.exists(waymo_python)
-
-
-def get_absent(config):
-    """A toy city that cannot be made here is left out and its columns say why; real data that is asked for must be there."""
-    toys = [name for name, options in config.datasets.items() if options.format == "waymo" and options.toy]
-    return {} if has_waymo else dict.fromkeys(toys, "make waymo-env")
-
-
 source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the command line"
 try:
     checked = parse_config(config, source_of_config)
-    plan = Plan.of(checked, source_of_config, get_absent(checked))
+    plan = Plan.of(checked, source_of_config, {} if has_waymo else absent_without_waymo(checked))
     published = [str(path) for path in published_files(plan.config.teacher)]
     imported = {row: str(path) for row, path in plan.weight_files().items()}
 except CMCRError as error:
