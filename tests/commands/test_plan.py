@@ -68,6 +68,7 @@ def test_times_are_read_off_a_runs_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CMCR_WAYMO_PYTHON", str(tmp_path / "none"))  # without a toy Waymo, wherever it runs
     config = written(tmp_path, "smoke.yaml", methods={"ppkt": {}})
     assert main(["step-times", "--config", config, "--output", "times.tsv"]) == 1
     assert "at least two lines of progress" in capsys.readouterr().err
