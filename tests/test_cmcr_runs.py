@@ -7,12 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from cmcr_cases import SMALL, STEPS, bank_of, make, step_of
 from invented import IMAGE_SIZE, VOXELS, Flat, images_of_one_scan, invented_index, pretrain_job
-from numpy.typing import NDArray
+from PIL import Image
 from processes import run_in_processes
 from torch import Tensor
 
@@ -39,11 +38,11 @@ def read_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the invented cameras images; return the list of those that were read."""
     images, read = images_of_one_scan(), list[str]()
 
-    def read_image(camera: Camera) -> NDArray[np.uint8]:
+    def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:  # noqa: ARG001
         read.append(camera.name)
-        return images[int(camera.name == "back")]
+        return Image.fromarray(images[int(camera.name == "back")])
 
-    monkeypatch.setattr("cmcr.data.images.read_image", read_image)
+    monkeypatch.setattr("cmcr.data.images.decode_image", decode_image)
     monkeypatch.setattr("cmcr.training_callbacks.CHECKPOINTS", 3)
     return read
 

@@ -104,10 +104,10 @@ def test_a_cell_shows_what_was_said_about_its_place() -> None:
 def pretrained(monkeypatch: pytest.MonkeyPatch) -> Pretrained:
     """A CMCR that has learned nothing yet."""
 
-    def read_image(camera: Camera) -> NDArray[np.uint8]:
-        return images_of_one_scan()[int(camera.name == "back")]
+    def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:  # noqa: ARG001
+        return Image.fromarray(images_of_one_scan()[int(camera.name == "back")])
 
-    monkeypatch.setattr("cmcr.data.images.read_image", read_image)
+    monkeypatch.setattr("cmcr.data.images.decode_image", decode_image)
     torch.manual_seed(0)
     backbone = make_backbone(TINY).eval()
     options = CMCROptions.model_validate({"channels": 16, "masks": {"patch_size_px": 8}, "decoder_divisor": 2})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from cmcr.options import Options
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 #: Of a pixel: a colour or, in 16 bits, the number of a superpixel.
-Value = TypeVar("Value", np.uint8, np.uint16)
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -153,13 +152,22 @@ class Window:
 
     def view(
         self,
-        image: NDArray[Value],
+        image: Image.Image,
         size: tuple[int, int],
         resample: Image.Resampling = Image.Resampling.BILINEAR,
-    ) -> NDArray[Value]:
-        """Return the window of ``image`` (H, W, 3) or (H, W) at ``size`` (height, width)."""
-        box = (self.left, self.top, self.left + self.width, self.top + self.height)
-        seen = np.asarray(Image.fromarray(image).resize(size[::-1], resample, box=box))
+        reduced: int = 1,
+    ) -> NDArray[Any]:
+        """Return the window of ``image`` at ``size`` (height, width).
+
+        Args:
+            image: the whole image.
+            size: of the view.
+            resample: how.
+            reduced: pixels that one of ``image`` stands for in each direction; the window counts the full image's.
+        """
+        left, top = self.left / reduced, self.top / reduced
+        box = (left, top, left + self.width / reduced, top + self.height / reduced)
+        seen = np.asarray(image.resize(size[::-1], resample, box=box))
         return np.ascontiguousarray(seen[:, ::-1]) if self.flipped else seen
 
     def follow(

@@ -22,6 +22,20 @@ def read_image(camera: Camera) -> NDArray[np.uint8]:
     """Decode the image of ``camera`` to (H, W, 3) uint8 RGB.
 
     Raises:
+        DataError: see `decode_image`.
+    """
+    return np.asarray(decode_image(camera, camera.size))
+
+
+def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:
+    """Decode the image of ``camera`` to RGB, a JPEG at 1/2, 1/4 or 1/8 of its size if that is enough.
+
+    Args:
+        camera: whose image.
+        least: height and width in pixels that the whole image must still have. A JPEG's blocks can be decoded to fewer
+            pixels at once, each the mean of those it stands for, which takes a fraction of the time.
+
+    Raises:
         DataError: the file is missing, cut short, no image, too large to be decoded, or not of ``camera.size``.
     """
     height, width = camera.size
@@ -34,7 +48,9 @@ def read_image(camera: Camera) -> NDArray[np.uint8]:
                     found=f"{image.size[0]} x {image.size[1]} pixels",
                     fix=_FRESH,
                 )
-            return np.asarray(image.convert("RGB"))
+            image.draft("RGB", least[::-1])
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
     # Pillow reports damage by whichever of these its decoder happens to meet.
     except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or str(error)

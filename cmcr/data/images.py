@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from pydantic import PositiveFloat, PositiveInt
 
 from cmcr.data.augment import ImageCrop, Window, draw_window
-from cmcr.data.image_files import read_image
+from cmcr.data.image_files import decode_image
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera, Scan
 from cmcr.data.superpixels import SuperpixelFiles
@@ -99,9 +100,10 @@ def load_paired_images(
             mine = mine.select(window.contains(mine.row, mine.column))
         parts.append((mine.point, mine.camera, *window.follow(mine.row, mine.column, options.size)))
         if features is None or with_pixels:
-            pixels.append(window.view(read_image(camera), options.size))
+            pixels.append(_view(window, camera, options.size))
         if superpixels is not None:
-            regions.append(window.view(superpixels.read(camera), options.size, Image.Resampling.NEAREST))
+            whole = Image.fromarray(superpixels.read(camera))
+            regions.append(window.view(whole, options.size, Image.Resampling.NEAREST))
     point, image, row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
     return PairedImages(
         options.size,
@@ -121,4 +123,12 @@ def read_resized(camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    return Window.whole(camera.size).view(read_image(camera), size)
+    return _view(Window.whole(camera.size), camera, size)
+
+
+def _view(window: Window, camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the window of the camera's image; the file is decoded at no more pixels than the view needs."""
+    height, width = camera.size
+    least = (math.ceil(height * size[0] / window.height), math.ceil(width * size[1] / window.width))
+    image = decode_image(camera, least)
+    return window.view(image, size, reduced=round(width / image.width))

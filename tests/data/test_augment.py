@@ -121,7 +121,7 @@ def interpolate(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.nd
 def test_pixels_show_the_same_content_after_crop_resize_and_flip(top, left, height, width, flipped, size):
     image = ramp(120, 250)
     window = Window(top, left, height, width, flipped)
-    view = window.view(image, size)
+    view = window.view(Image.fromarray(image), size)
     assert view.shape == (*size, 3)
     # At the window's own edge the resampling filter sees one side only; look where it sees both.
     margin_row, margin_column = (int(np.ceil(2 * max(1, a / b))) for a, b in ((height, size[0]), (width, size[1])))
@@ -140,13 +140,13 @@ def test_a_window_of_the_same_size_keeps_every_pixel():
     for flipped in (False, True):
         window = Window.whole((20, 30), flipped)
         new_row, new_column = window.follow(row, column, (20, 30))
-        view = window.view(image, (20, 30))
+        view = window.view(Image.fromarray(image), (20, 30))
         np.testing.assert_array_equal(view[new_row.astype(int), new_column.astype(int)], image[row, column])
 
 
 def test_a_label_map_keeps_its_labels():
     labels = np.repeat(np.array([[3, 250]], dtype=np.uint8), 10, axis=1).repeat(20, axis=0)
-    view = Window(0, 5, 20, 10).view(labels, (7, 9), Image.Resampling.NEAREST)
+    view = Window(0, 5, 20, 10).view(Image.fromarray(labels), (7, 9), Image.Resampling.NEAREST)
     assert view.shape == (7, 9)
     assert set(np.unique(view)) == {3, 250}
 

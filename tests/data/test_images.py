@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cmcr.data.augment import ImageCrop
+from cmcr.data import images
+from cmcr.data.augment import ImageCrop, Window
 from cmcr.data.image_files import read_image
 from cmcr.data.images import ImageOptions, load_paired_images, read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.scan import Camera
 from cmcr.errors import ConfigError, DataError
 
 CROP = ImageCrop(enough_pairs=5, enough_share=0.3)
@@ -117,3 +122,36 @@ def test_features_of_whole_images_cannot_be_cropped(scans: ScanIndex):
 def test_a_scan_without_images_is_refused(scans: ScanIndex):
     with pytest.raises(DataError, match="scan0 of toy has no images"):
         load_paired_images(dataclasses.replace(scans.read(0), cameras=()), ImageOptions(), rng())
+
+
+@pytest.mark.parametrize(
+    ("window", "size", "decoded"),
+    [
+        (Window(40, 60, 300, 400), (75, 100), (120, 200)),
+        (Window(40, 60, 300, 400, flipped=True), (75, 100), (120, 200)),
+        (Window(0, 0, 480, 800), (60, 100), (60, 100)),
+        (Window(40, 60, 300, 400), (151, 200), (480, 800)),
+    ],
+)
+def test_a_photograph_is_decoded_at_no_more_pixels_than_its_view_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: Window, size: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    """The view is that of the whole photograph, to a grey value or two, wherever its window lies."""
+    row, column = np.mgrid[:480, :800]
+    waves = [128 + 100 * np.sin(row / 23), 128 + 100 * np.sin(column / 31), 128 + 100 * np.sin((row + column) / 41)]
+    photograph = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+    photograph.save(tmp_path / "photograph.jpg", quality=98)
+    camera = Camera("front", tmp_path / "photograph.jpg", (480, 800), np.eye(3), np.eye(4))
+    sizes = []
+    view = Window.view
+
+    def watched(self: Window, image: Image.Image, *arguments: Any, **options: Any) -> Any:
+        sizes.append(image.size[::-1])
+        return view(self, image, *arguments, **options)
+
+    monkeypatch.setattr(Window, "view", watched)
+    found = images._view(window, camera, size)
+    assert sizes == [decoded]
+    difference = found.astype(int) - view(window, photograph, size).astype(int)
+    assert np.abs(difference).max() <= 4
+    assert np.abs(difference.mean()) < 0.3

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from invented import TINY, feature_bank, invented_index, pretrain_job
+from PIL import Image
 
 from cmcr.checkpoints import read_tensors
 from cmcr.models.backbone import load_backbone, make_backbone, read_record
@@ -80,8 +81,8 @@ def test_features_from_an_encoder_in_each_step_equal_those_of_a_bank(
 
     images = torch.linspace(0, 1, 2 * 3 * 32 * 64).reshape(2, 3, 32, 64).mul(255).round().to(torch.uint8)
     monkeypatch.setattr(
-        "cmcr.data.images.read_image",
-        lambda camera: images[int(camera.name == "back")].permute(1, 2, 0).contiguous().numpy(),
+        "cmcr.data.images.decode_image",
+        lambda camera, least: Image.fromarray(images[int(camera.name == "back")].permute(1, 2, 0).contiguous().numpy()),
     )
     features = Flat()(images.float() / 255).half()
     bank = features.expand(5, *features.shape).numpy()

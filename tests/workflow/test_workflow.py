@@ -421,6 +421,7 @@ def with_waymo(config: dict[str, Any]) -> None:
     config["tasks"]["segmentation"]["toy_waymo"] = config["tasks"]["segmentation"]["toy_nuscenes"]
 
 
+@pytest.mark.slow
 def test_without_waymos_environment_a_toy_waymo_is_left_out_and_its_columns_say_so(
     copied: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
