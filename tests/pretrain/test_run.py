@@ -82,7 +82,7 @@ def test_features_from_an_encoder_in_each_step_equal_those_of_a_bank(
     images = torch.linspace(0, 1, 2 * 3 * 32 * 64).reshape(2, 3, 32, 64).mul(255).round().to(torch.uint8)
     monkeypatch.setattr(
         "cmcr.data.images.decode_image",
-        lambda camera, least: Image.fromarray(images[int(camera.name == "back")].permute(1, 2, 0).contiguous().numpy()),
+        lambda camera, _: Image.fromarray(images[int(camera.name == "back")].permute(1, 2, 0).contiguous().numpy()),
     )
     features = Flat()(images.float() / 255).half()
     bank = features.expand(5, *features.shape).numpy()
