@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from bench import losses
+from bench import data, engine, losses
 from bench.measure import Case, Times, race
 from cmcr.errors import CMCRError, ConfigError
-from cmcr.files import write_json
+from cmcr.files import write_json, write_text
 from cmcr.results.provenance import collect_provenance, git_state
 
-CASES: dict[str, Case] = {**losses.CASES}
+CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES}
 
 
 def main() -> int:
@@ -51,9 +51,27 @@ def measure(names: list[str], rounds: int, threads: int, output: Path) -> None:
     for name in names:
         times = race(CASES[name].rivals(), rounds)
         found[name] = {"title": CASES[name].title, "rivals": {rival: t.to_json() for rival, t in times.items()}}
-        print(_line(CASES[name].title, times), flush=True)
+        print(_line(CASES[name], times), flush=True)
     provenance = collect_provenance("bench", "none", code, started, threads).model_dump(mode="json")
     write_json(output, {"provenance": provenance, "cases": found})
+    write_text(output.with_suffix(".md"), as_markdown(found, provenance))
+
+
+def as_markdown(cases: dict[str, Any], provenance: dict[str, Any]) -> str:
+    """Return a table of everything that was measured, with the machine above it."""
+    hardware = provenance["hardware"]
+    lines = [
+        f"Median, fastest and slowest of the rounds, on {hardware['cpu']}, {hardware['threads']} threads.",
+        "",
+        "| case | what | median (s) | fastest (s) | slowest (s) | median / first |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for case in cases.values():
+        first = next(iter(case["rivals"].values()))["median_s"]
+        for rival, times in case["rivals"].items():
+            seconds = " | ".join(f"{times[name]:.4f}" for name in ("median_s", "fastest_s", "slowest_s"))
+            lines.append(f"| {case['title']} | {rival} | {seconds} | {times['median_s'] / first:.2f} |")
+    return "\n".join([*lines, ""])
 
 
 def compared(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -68,11 +86,14 @@ def compared(old: dict[str, Any], new: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(title: str, times: dict[str, Times]) -> str:
+def _line(case: Case, times: dict[str, Times]) -> str:
     ours, *others = times
     parts = [f"{name} {t.median:.4f} s ({min(t.seconds):.4f} to {max(t.seconds):.4f})" for name, t in times.items()]
     ratios = [f"{times[other].median / times[ours].median:.1f} times faster than {other}" for other in others]
-    return f"{title}: {', '.join(parts)}; {ours} is {' and '.join(ratios)}"
+    if case.stages:
+        shares = [f"{other} {times[other].median / times[ours].median:.0%}" for other in others]
+        return f"{case.title}: {', '.join(parts)}; of {ours}: {', '.join(shares)}"
+    return f"{case.title}: {', '.join(parts)}; {ours} is {' and '.join(ratios)}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,10 +13,14 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared. ``rivals`` makes the inputs and returns what to call by name; ours comes first."""
+    """What is compared. ``rivals`` makes the inputs and returns what to call by name; ours comes first.
+
+    With ``stages`` the others are no rivals but parts of the first, or what it is bounded by.
+    """
 
     title: str
     rivals: Callable[[], Mapping[str, Work]]
+    stages: bool = False
 
 
 @dataclass(frozen=True)

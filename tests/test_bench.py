@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import losses
+from bench import data, engine, losses
 from bench.measure import race
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,16 @@ def test_rivals_of_the_losses_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         for other in others:
             for one, two in zip(first, other, strict=True):  # type: ignore[call-overload]
                 torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.slow
+def test_every_stage_of_the_data_and_every_layer_can_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "IMAGE_SIZE", (90, 160))
+    monkeypatch.setattr(data, "COLUMNS", 90)
+    monkeypatch.setattr(engine, "VOXELS", 2000)
+    monkeypatch.setattr(engine, "SIDE", 16)
+    for case in {**data.CASES, **engine.CASES}.values():
+        assert all(times.median > 0 for times in race(case.rivals(), rounds=1).values())
 
 
 def test_two_measurements_are_compared_and_anything_else_is_refused(tmp_path: Path) -> None:
