@@ -13,7 +13,7 @@ from cmcr.data.index import ScanIndex
 from cmcr.errors import CMCRError, ConfigError
 from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan
-from cmcr.split_sizes import SplitSize
+from cmcr.split_sizes import SplitSize, why_unknown
 from cmcr.step_times import StepTimes
 from cmcr.waymo_environment import absent_without_waymo, waymo_python
 
@@ -99,7 +99,7 @@ def _size(plan: Plan, dataset: str, role: str, folder: Path) -> tuple[SplitSize 
         return SplitSize(len(index), len({record.scene for record in index.records})), str(path)
     size = config_sizes(plan)(dataset, role)
     if size is None:
-        return None, "no index yet, and no official number is known"
+        return None, f"no index yet; {why_unknown(plan.config.datasets[dataset])}"
     return size, "as configured" if plan.config.datasets[dataset].toy else "the official split; no index yet"
 
 
