@@ -7,12 +7,14 @@ Steps follow from the sizes of the splits; hours also need measured times of a s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 
+from cmcr.config import DatasetOptions
 from cmcr.data.subsets import evenly_spread
+from cmcr.data.waymo_index import LABELLED
 from cmcr.demands import Demand, finetune_demand, pretrain_demand
 from cmcr.models.backbone import make_backbone
 from cmcr.models.image_encoder import SmallTeacherOptions
@@ -75,16 +77,18 @@ def count_jobs(plan: Plan) -> dict[str, int]:
     if measured or diagnosed:
         splits.add((config.pretrain.dataset, "validation"))
     small_teacher = isinstance(config.teacher, SmallTeacherOptions) and (with_images or bool(diagnosed))
-    used_datasets = [config.datasets[name] for name in sorted({name for name, _ in splits})]
+    used_names = sorted({name for name, _ in splits})
+    used_datasets = [config.datasets[name] for name in used_names]
     scenes = {id(found): found.toy.scene_names(found.format) for found in used_datasets if found.toy}
     segments = sum(len(scenes[id(found)]) for found in used_datasets if found.toy and found.format == "waymo")
+    records = sum(_tfrecords(config.datasets[name], {role for of, role in splits if of == name}) for name in used_names)
     tasks = {run.task for run in runs}
     counts = Counter(
         make_toy_scene=sum(map(len, scenes.values())),
         make_toy_tables=sum(found.format == "nuscenes" for found in used_datasets if found.toy),
         join_toy_scenes=sum(found.format != "nuscenes" for found in used_datasets if found.toy),
         pack_toy_segment=segments,
-        convert_waymo_segment=segments,
+        convert_waymo_segment=segments + records,
         index_split=len(splits),
         make_subset=len({(run.dataset, _counted(plan, run), run.percent) for run in runs}),
         train_teacher=int(small_teacher),
@@ -166,6 +170,18 @@ def feature_bank_mb(plan: Plan, sizes: Sizes) -> float | None:
         return None
     # Six cameras, as nuScenes has; a small teacher gives a quarter of each side.
     return scans.scans * 6 * teacher.out_channels * -(-height // 4) * -(-width // 4) * 2 / 1e6
+
+
+def _tfrecords(options: DatasetOptions, roles: Iterable[str]) -> int:
+    """Number of segments that splits are converted from: those that are there, else those of the official splits."""
+    if options.tfrecords is None:
+        return 0
+    number = 0
+    for folder in {getattr(options.splits, role).removesuffix(LABELLED) for role in roles}:
+        here = sum(1 for _ in (options.tfrecords / folder).glob("*.tfrecord"))
+        known = split_size(options, folder)
+        number += here or (known.scenes if known else 0)
+    return number
 
 
 def _counted(plan: Plan, run: Run) -> str:

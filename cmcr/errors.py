@@ -29,6 +29,10 @@ class DataError(CMCRError):
         return cls("\n".join(lines))
 
 
+class MissingError(CMCRError):
+    """Data sets or weights that a run is to read are not there; the message names all of them."""
+
+
 class WeightsError(CMCRError):
     """A weight file is missing, unsafe to read, or does not fit the network."""
 

@@ -10,20 +10,15 @@ import yaml
 from cmcr.config import parse_config
 from cmcr.costs import Training, config_sizes, count_jobs, feature_bank_mb, trainings
 from cmcr.data.index import ScanIndex
-from cmcr.errors import CMCRError, ConfigError
-from cmcr.models.image_encoder import published_files
+from cmcr.errors import ConfigError
+from cmcr.missing import refuse_missing
 from cmcr.plan import Plan
-from cmcr.split_sizes import SplitSize
+from cmcr.split_sizes import SplitSize, why_unknown
 from cmcr.step_times import StepTimes
 from cmcr.waymo_environment import absent_without_waymo, waymo_python
 
 #: Times of a step that come with the suite: of the toy city on a CPU.
 SHIPPED_TIMES = Path(__file__).resolve().parents[2] / "config" / "step_times.tsv"
-
-WHERE_TO_GET = {
-    "nuscenes": "https://www.nuscenes.org/nuscenes#download: all parts of the full data set (v1.0-trainval) and "
-    "nuScenes-lidarseg, unpacked into one folder; README.md, Real data"
-}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,7 +36,7 @@ def run(arguments: Namespace) -> None:
     """Print jobs, steps, hours, memory and disk; name what a run would miss.
 
     Raises:
-        CMCRError: a data set's folder or a weight file is not there.
+        MissingError: data sets or weights are not there; all of them are named.
     """
     plan = load_plan(arguments.config)
     folder = arguments.index_folder or Path("results") / plan.config.run_name / "index"
@@ -70,9 +65,7 @@ def run(arguments: Namespace) -> None:
     _print_trainings(rows, "GPU hours" if device == "cuda" else "hours")
     bank = feature_bank_mb(plan, sizes)
     _print_totals(rows, bank, device, arguments.step_times)
-    missing = list(_missing(plan, counts))
-    if missing:
-        raise CMCRError("\n".join(["what this run needs and does not find:", *missing]))
+    refuse_missing(plan, str(arguments.config))
 
 
 def load_plan(path: Path) -> Plan:
@@ -99,7 +92,7 @@ def _size(plan: Plan, dataset: str, role: str, folder: Path) -> tuple[SplitSize 
         return SplitSize(len(index), len({record.scene for record in index.records})), str(path)
     size = config_sizes(plan)(dataset, role)
     if size is None:
-        return None, "no index yet, and no official number is known"
+        return None, f"no index yet; {why_unknown(plan.config.datasets[dataset])}"
     return size, "as configured" if plan.config.datasets[dataset].toy else "the official split; no index yet"
 
 
@@ -131,27 +124,3 @@ def _print_totals(rows: list[Training], bank_mb: float | None, device: str, time
     print(f"disk: {disk_gb:.2f} GB of weights, {bank}; data, superpixels, logs and checkpoints are not counted")
     largest = max((row.demand.memory_mb for row in rows), default=0)
     print(f"memory: up to {largest / 1000:.0f} GB asked for by one training: an allowance, not a measurement")
-
-
-def _missing(plan: Plan, counts: dict[str, int]) -> list[str]:
-    """Name folders and files that are not there, with the first rule that needs each and where it is from."""
-    lines = []
-    used = {plan.config.pretrain.dataset, *(dataset for _, dataset, _ in plan.config.tasks.items())}
-    for name in sorted(used):
-        options = plan.config.datasets[name]
-        if options.root is not None and not (options.root / options.version).is_dir():
-            place = WHERE_TO_GET.get(options.format, "its authors")
-            lines.append(
-                f"  {options.root / options.version}: no such folder (config key datasets.{name}.root)\n"
-                f"    needed by: index_split, and so by all_tables and all_figures\n    way out:   {place}"
-            )
-    rule = "encode_images" if "encode_images" in counts else "pretrain and diagnose"
-    for needed_by, find in (
-        (rule, lambda: published_files(plan.config.teacher)),
-        ("import_weights", plan.weight_files),
-    ):
-        try:
-            find()
-        except CMCRError as error:
-            lines.append(f"  {error}\n    needed by: {needed_by}, and so by all_tables and all_figures")
-    return lines

@@ -58,6 +58,8 @@ class Release(Options):
 
     title: str
     """Its name in print."""
+    source: str | None = None
+    """Where to get it."""
     points: PointFiles
     """Where its points are, and how they are stored."""
     labels: LabelFiles
@@ -131,8 +133,8 @@ class Release(Options):
 
     @cached_property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with the description."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that change with the description of what is on disk."""
+        return hashlib.sha256(self.model_dump_json(exclude={"source"}).encode()).hexdigest()[:8]
 
 
 def release_names() -> list[str]:

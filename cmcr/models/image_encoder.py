@@ -186,16 +186,22 @@ class DINOv2(ImageEncoder):
         return tokens.transpose(1, 2).unflatten(2, (h, w))
 
 
+def encoder_files(options: SmallTeacherOptions | ResNet50TeacherOptions | DINOv2TeacherOptions) -> list[Path]:
+    """Return the files that a published encoder is read from, whether they are there or not; of a small one, none."""
+    if isinstance(options, SmallTeacherOptions):
+        return []
+    if isinstance(options, DINOv2TeacherOptions):
+        return [options.weights / name for name in ("config.json", "model.safetensors")]
+    return [options.weights]
+
+
 def published_files(options: SmallTeacherOptions | ResNet50TeacherOptions | DINOv2TeacherOptions) -> list[Path]:
     """Return the files that a published encoder is read from; none for a small one, which the run trains.
 
     Raises:
         WeightsError: they are not there; the message says where to get them.
     """
-    if isinstance(options, SmallTeacherOptions):
-        return []
-    folder = isinstance(options, DINOv2TeacherOptions)
-    files = [options.weights / name for name in ("config.json", "model.safetensors")] if folder else [options.weights]
+    files = encoder_files(options)
     for file in files:
         if not file.is_file():
             raise WeightsError(

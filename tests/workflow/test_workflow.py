@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from skeleton import write_skeleton
+
+from cmcr.config import parse_config
+from cmcr.plan import Plan
 
 from .conftest import ROOT, TINY, Workflow
 
@@ -122,10 +126,12 @@ def test_a_toy_semantic_kitti_is_planned_beside_a_toy_nuscenes(workflow: Workflo
 
 
 def test_labels_that_come_later_make_the_index_again(workflow: Workflow) -> None:
-    workflow.configure({**TINY_KITTI, "datasets": {"toy_kitti": {
-        "format": "semantic_kitti", "version": "semantic_kitti_mini", "root": str(workflow.folder / "kitti"),
-        "splits": {"train": "mini_train", "validation": "mini_val"},
-    }}})  # fmt: skip
+    workflow.configure({**TINY_KITTI, "methods": {"also": {}}, "tasks": {}, "diagnostics": None, "datasets": {
+        "toy_kitti": {
+            "format": "semantic_kitti", "version": "semantic_kitti_mini", "root": str(workflow.folder / "kitti"),
+            "splits": {"train": "mini_train", "validation": "mini_val"},
+        }
+    }})  # fmt: skip
     sequence = workflow.folder / "kitti" / "sequences" / "00"
     index = "results/tiny/index/toy_kitti/train.jsonl"
     (sequence / "velodyne").mkdir(parents=True)
@@ -161,10 +167,9 @@ def test_only_runs_on_real_data_are_compared_with_published_numbers(workflow: Wo
         config["datasets"]["real"] = {**config["datasets"]["toy_nuscenes"], "root": "real", "toy": None}
         config["tasks"]["segmentation"]["real"] = config["tasks"]["segmentation"]["toy_nuscenes"]
 
-    for table in ("sample", "scene"):  # enough for a dry run
-        (workflow.folder / "real" / "v1.0-mini").mkdir(parents=True, exist_ok=True)
-        (workflow.folder / "real" / "v1.0-mini" / f"{table}.json").write_text("[]")
-    workflow.configure(with_change(on_disk))
+    config = with_change(on_disk)
+    write_skeleton(Plan.of(parse_config(config, "config"), "config"), workflow.folder)
+    workflow.configure(config)
     assert comparison in planned(workflow.run("-n"))
 
 
@@ -454,7 +459,9 @@ def test_real_waymo_without_its_environment_says_what_to_do(
         with_waymo(config)
         config["datasets"]["toy_waymo"] = {**WAYMO, "root": "converted", "tfrecords": "records", "toy": None}
 
-    workflow.configure(with_change(real))
+    config = with_change(real)
+    write_skeleton(Plan.of(parse_config(config, "config"), "config"), workflow.folder)
+    workflow.configure(config)
     assert "way out:  make waymo-env" in workflow.run("-n", fails=True)
 
 

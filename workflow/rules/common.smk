@@ -17,6 +17,7 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:
 from cmcr.config import parse_config
 from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
+from cmcr.missing import refuse_missing
 from cmcr.models.backbone import NO_DATASET
 from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
@@ -33,6 +34,7 @@ source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the
 try:
     checked = parse_config(config, source_of_config)
     plan = Plan.of(checked, source_of_config, {} if has_waymo else absent_without_waymo(checked))
+    refuse_missing(plan, source_of_config)
     published = [str(path) for path in published_files(plan.config.teacher)]
     imported = {row: str(path) for row, path in plan.weight_files().items()}
 except CMCRError as error:
