@@ -69,12 +69,13 @@ def _data(plan: Plan) -> Iterator[Missing]:
         uses = list(_uses(plan, name))
         if options.root is None or not uses:
             continue
-        format, key, root = options.format, "root", options.root
+        layout: str = options.format
+        key, root = "root", options.root
         way_out = where_to_get(options.format, options.version)
         if options.tfrecords is not None:  # the run itself fills the root
-            format, key, root = "tfrecords", "tfrecords", options.tfrecords
+            layout, key, root = "tfrecords", "tfrecords", options.tfrecords
             way_out += f"; where {options.root} holds converted segments, take tfrecords out of the config"
-        for path, found, needed_by in find_absent(format, options.version, root, uses):
+        for path, found, needed_by in find_absent(layout, options.version, root, uses):
             yield Missing(path, found, f"datasets.{name}.{key}", needed_by, way_out)
 
 
