@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from markupsafe import Markup
 # HTML in the text is shown as text. Images are left out because a page that can be passed on must not load anything.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "html_block", "html_inline"])
 _RENDERER = RendererHTML()
+_UNDERLINED = re.compile(r"&lt;ins&gt;(-?[0-9.]+)&lt;/ins&gt;")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ def captioned(parts: Sequence[Block]) -> list[TableView]:
     return found
 
 
+def _rendered(token: Token) -> Markup:
+    """HTML of running text. Of the tags in it, one alone comes through: the underline of a number, as our tables have it."""
+    html = _RENDERER.renderInline(token.children or [], _PARSER.options, {})
+    return Markup(_UNDERLINED.sub(r"<ins>\1</ins>", html))
+
+
 def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
     level, columns, rows = 0, list[Column](), list[list[Markup]]()
     kind, numeric, in_body = "", False, False
@@ -98,7 +106,7 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
             case "table_close":
                 yield TableView(columns, rows)
             case "inline":
-                html = Markup(_RENDERER.renderInline(token.children or [], _PARSER.options, {}))
+                html = _rendered(token)
                 if kind == "heading":
                     yield Heading(html, level)
                 elif kind == "paragraph":

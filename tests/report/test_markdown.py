@@ -76,3 +76,11 @@ def test_headings_and_paragraphs_keep_their_order() -> None:
         Paragraph(Markup("Some <code>code</code>.")),
         Heading(Markup("Part"), 2),
     ]
+
+
+def test_a_number_may_be_underlined_and_nothing_else() -> None:
+    (number, words) = blocks("<ins>-1.3</ins>\n\n<ins>a</ins> <ins onclick='x'>1</ins>")
+    assert isinstance(number, Paragraph)
+    assert number.text == "<ins>-1.3</ins>"
+    assert isinstance(words, Paragraph)
+    assert "<" not in words.text
