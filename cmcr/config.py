@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -25,6 +26,7 @@ from cmcr.compute import ComputeOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
+from cmcr.data.joined import JOIN
 from cmcr.data.releases import load_release
 from cmcr.data.subsets import SubsetRule
 from cmcr.data.superpixels import SuperpixelOptions
@@ -55,6 +57,22 @@ def _printable(percent: float) -> float:
 
 
 Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_printable)]
+
+
+def _join(ids: Any) -> Any:
+    if not isinstance(ids, list | tuple):
+        return ids
+    if not ids or not all(isinstance(one, str) for one in ids) or len(set(ids)) < len(ids):
+        raise ValueError("expected the id of a data set, or a list of some, each once")
+    return JOIN.join(ids)
+
+
+#: Ids of data sets as one id.
+JoinedId = Annotated[
+    str,
+    StringConstraints(pattern=rf"^[A-Za-z0-9][A-Za-z0-9_]*(\{JOIN}[A-Za-z0-9][A-Za-z0-9_]*)*$"),
+    BeforeValidator(_join, json_schema_input_type=Id | list[Id]),
+]
 
 
 class Splits(Options):
@@ -200,8 +218,10 @@ def _complete_ablations(methods: dict[str, MethodOptions]) -> dict[str, MethodOp
 class PretrainOptions(Options):
     """How every method pre-trains."""
 
-    dataset: Id
-    """Data set of pre-training; its train split without its labels."""
+    dataset: JoinedId
+    """Data set of pre-training; its train split without its labels. A list of data sets joins their scans: every epoch
+    sees all of them, mixed, and in folders and tables they stand as ``one+other``. Diagnostics, measures on held-out
+    scans and pictures are those of the first."""
     recipe: Recipe
     """Optimiser, schedule and length."""
     augmentation: PointAugmentation = PointAugmentation()
@@ -214,6 +234,11 @@ class PretrainOptions(Options):
     """Jobs that the superpixels are computed in, which may run side by side."""
     cache_image_features: bool = False
     """Run the frozen image encoder once over all images instead of in every step; needs ``images.crop: null``."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Data sets of pre-training, the one that it is measured on first."""
+        return tuple(self.dataset.split(JOIN))
 
     @model_validator(mode="after")
     def _cache_needs_whole_images(self) -> PretrainOptions:
@@ -328,9 +353,9 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
-        used = {"pretrain.dataset": self.pretrain.dataset}
-        used |= {f"tasks.{task}": dataset for task, dataset, _ in self.tasks.items()}
-        for key, dataset in used.items():
+        used = [("pretrain.dataset", dataset) for dataset in self.pretrain.datasets]
+        used += [(f"tasks.{task}", dataset) for task, dataset, _ in self.tasks.items()]
+        for key, dataset in used:
             if dataset not in self.datasets:
                 raise ValueError(f"{key} names the data set {dataset!r}; datasets has {', '.join(self.datasets)}")
         for task, dataset, options in self.tasks.items():

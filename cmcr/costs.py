@@ -28,6 +28,10 @@ from cmcr.training import total_steps
 Sizes = Callable[[str, str], SplitSize | None]
 
 
+#: Images of a scan, by format.
+CAMERAS = {"nuscenes": 6, "waymo": 5, "semantic_kitti": 1}
+
+
 class Training(NamedTuple):
     """Jobs that train alike: the seeds of one row, and other rows too where nothing here differs but the weights.
 
@@ -72,10 +76,13 @@ def count_jobs(plan: Plan) -> dict[str, int]:
     with_images = any(method.needs_images for _, method in trained)
     used = {row for row in rows if runs} | measured | set(diagnosed)
     splits = {(run.dataset, role) for run in runs for role in ("train", "validation")}
-    if trained or diagnosed:
-        splits.add((config.pretrain.dataset, "train"))
+    with_cameras = [name for name in config.pretrain.datasets if config.datasets[name].has_cameras]
+    if trained:
+        splits |= {(name, "train") for name in config.pretrain.datasets}
+    if diagnosed:
+        splits.add((config.pretrain.datasets[0], "train"))
     if measured or diagnosed:
-        splits.add((config.pretrain.dataset, "validation"))
+        splits.add((config.pretrain.datasets[0], "validation"))
     small_teacher = isinstance(config.teacher, SmallTeacherOptions) and (with_images or bool(diagnosed))
     used_names = sorted({name for name, _ in splits})
     used_datasets = [config.datasets[name] for name in used_names]
@@ -92,8 +99,10 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         index_split=len(splits),
         make_subset=len({(run.dataset, _counted(plan, run), run.percent) for run in runs}),
         train_teacher=int(small_teacher),
-        encode_images=int(with_images and config.pretrain.cache_image_features),
-        segment_images=config.pretrain.superpixel_jobs * any(method.needs_superpixels for _, method in trained),
+        encode_images=len(with_cameras) * (with_images and config.pretrain.cache_image_features),
+        segment_images=len(with_cameras)
+        * config.pretrain.superpixel_jobs
+        * any(method.needs_superpixels for _, method in trained),
         pretrain=seeds * sum(row in used and row not in imported for row in rows),
         import_weights=seeds * sum(row in used for row in imported),
         finetune=len(runs),
@@ -102,7 +111,7 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         collect_scores=int(bool(runs)),
         write_tables=len(tasks),
         write_gains=int(config.gains_over in {run.method for run in runs} and len(plan.compared_on()) > 1),
-        write_transfer=int(any(run.dataset != config.pretrain.dataset for run in runs)),
+        write_transfer=int(any(run.dataset not in config.pretrain.datasets for run in runs)),
         write_ablation=int(bool(plan.ablations)),
         compare_published=int(any(config.datasets[run.dataset].toy is None for run in runs)),
         write_costs=int(bool(runs)),
@@ -123,10 +132,11 @@ def trainings(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
 def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
     config, seeds = plan.config, len(plan.config.seeds)
     size_mb = backbone_mb(config.backbone)
-    scans = sizes(config.pretrain.dataset, "train")
+    splits = [sizes(dataset, "train") for dataset in config.pretrain.datasets]
+    scans = None if None in splits else sum(size.scans for size in splits if size)
     for row in plan.trained_rows:
         job = plan.pretrain_job(row, config.seeds[0])
-        steps = total_steps(scans.scans, job.recipe) if scans else None
+        steps = total_steps(scans, job.recipe) if scans is not None else None
         work = pretrain_work(config, plan.plugins[row].stem, job)
         seconds = _seconds(times, work, steps, 0)
         yield Training(f"pretrain {row}", seeds, steps, 0, seconds, pretrain_demand(config, job), size_mb)
@@ -165,11 +175,16 @@ def feature_bank_mb(plan: Plan, sizes: Sizes) -> float | None:
     if "encode_images" not in count_jobs(plan):
         return 0.0
     teacher, (height, width) = plan.config.teacher, plan.config.pretrain.images.size
-    scans = sizes(plan.config.pretrain.dataset, "train")
-    if scans is None or not isinstance(teacher, SmallTeacherOptions):
+    if not isinstance(teacher, SmallTeacherOptions):
         return None
-    # Six cameras, as nuScenes has; a small teacher gives a quarter of each side.
-    return scans.scans * 6 * teacher.out_channels * -(-height // 4) * -(-width // 4) * 2 / 1e6
+    images = 0
+    for dataset in plan.config.pretrain.datasets:
+        options, size = plan.config.datasets[dataset], sizes(dataset, "train")
+        if size is None:
+            return None
+        images += size.scans * CAMERAS[options.format] * options.has_cameras
+    # A small teacher gives a quarter of each side.
+    return images * teacher.out_channels * -(-height // 4) * -(-width // 4) * 2 / 1e6
 
 
 def _tfrecords(options: DatasetOptions, roles: Iterable[str]) -> int:

@@ -6,6 +6,7 @@ killed, goes on from its last checkpoint and gets more, while one that asked for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cmcr.compute import ComputeOptions
@@ -53,7 +54,7 @@ class Demand(NamedTuple):
 
 def pretrain_demand(config: Config, job: PretrainJob) -> Demand:
     """Return the demand of one pre-training: a pass over the split for each epoch."""
-    return _demand(config.datasets[config.pretrain.dataset], job.compute, job.recipe.epochs, job.recipe.workers)
+    return _demand(_pretraining(config), job.compute, job.recipe.epochs, job.recipe.workers)
 
 
 def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
@@ -61,7 +62,7 @@ def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
     dataset = config.datasets[job.dataset]
     variants = len(job.batch_norm) if job.protocol == "linear_probe" else 1
     passes = variants * (job.recipe.epochs * job.label_percent / 100 + 1)
-    demand = _demand(dataset, job.compute, passes, job.recipe.workers)
+    demand = _demand([dataset], job.compute, passes, job.recipe.workers)
     if job.protocol == "linear_probe" and job.augmentation is None:
         demand = demand._replace(memory_mb=demand.memory_mb + frozen_features_mb(dataset, job.backbone.planes[-1]))
     return demand
@@ -69,7 +70,7 @@ def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
 
 def pass_demand(config: Config, passes: float = 1) -> Demand:
     """Return the demand of a job that goes ``passes`` times over the scans of pre-training."""
-    return _demand(config.datasets[config.pretrain.dataset], config.compute, passes, 0)
+    return _demand(_pretraining(config), config.compute, passes, 0)
 
 
 def frozen_features_mb(dataset: DatasetOptions, channels: int) -> int:
@@ -81,6 +82,11 @@ def frozen_features_mb(dataset: DatasetOptions, channels: int) -> int:
     return -(-size.scans * voxels * channels * 4 // 10**6)
 
 
-def _demand(dataset: DatasetOptions, compute: ComputeOptions, passes: float, workers: int) -> Demand:
-    minutes = BASE_MINUTES + round(passes * PASS_MINUTES[dataset.toy is not None])
+def _pretraining(config: Config) -> list[DatasetOptions]:
+    return [config.datasets[dataset] for dataset in config.pretrain.datasets]
+
+
+def _demand(datasets: Sequence[DatasetOptions], compute: ComputeOptions, passes: float, workers: int) -> Demand:
+    one_pass = sum(PASS_MINUTES[dataset.toy is not None] for dataset in datasets)
+    minutes = BASE_MINUTES + round(passes * one_pass)
     return Demand(BASE_MB[compute.device] + workers * WORKER_MB, min(minutes, MAX_MINUTES))

@@ -69,13 +69,13 @@ def _data(plan: Plan) -> Iterator[Missing]:
         uses = list(_uses(plan, name))
         if options.root is None or not uses:
             continue
-        layout: str = options.format
+        format: str = options.format
         key, root = "root", options.root
         way_out = where_to_get(options.format, options.version)
         if options.tfrecords is not None:  # the run itself fills the root
-            layout, key, root = "tfrecords", "tfrecords", options.tfrecords
+            format, key, root = "tfrecords", "tfrecords", options.tfrecords
             way_out += f"; where {options.root} holds converted segments, take tfrecords out of the config"
-        for path, found, needed_by in find_absent(layout, options.version, root, uses):
+        for path, found, needed_by in find_absent(format, options.version, root, uses):
             yield Missing(path, found, f"datasets.{name}.{key}", needed_by, way_out)
 
 
@@ -85,10 +85,10 @@ def _uses(plan: Plan, dataset: str) -> Iterator[Use]:
     if dataset in plan.absent:
         return
     splits = config.datasets[dataset].splits
-    images = any(plan.classes[row].needs_images for row in plan.trained_rows)
-    if dataset == config.pretrain.dataset and plan.trained_rows:
+    images = any(plan.classes[row].needs_images for row in plan.trained_rows) and config.datasets[dataset].has_cameras
+    if dataset in config.pretrain.datasets and plan.trained_rows:
         yield Use(splits.train, "pre-training (and so every table)", images=images)
-    if dataset == config.pretrain.dataset and config.diagnostics is not None:
+    if dataset == config.pretrain.datasets[0] and config.diagnostics is not None:
         yield Use(splits.train, "tables/diagnostics", images=True)
         yield Use(splits.validation, "tables/diagnostics", images=True)
     for task, of_dataset, _ in config.tasks.items():

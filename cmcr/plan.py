@@ -79,8 +79,8 @@ class Plan:
                 plugins[row] = plugin_file(options.plugin or row, found) if trained_here else PUBLISHED_FILE
                 classes[row] = load_plugin_file(plugins[row])
         labels = {row: _label(row, options, classes[row]) for row, options in config.methods.items()}
-        dataset = config.pretrain.dataset
-        setting = Setting(config.backbone.id, dataset, config.datasets[dataset].has_cameras)
+        cameras = any(config.datasets[dataset].has_cameras for dataset in config.pretrain.datasets)
+        setting = Setting(config.backbone.id, config.pretrain.dataset, cameras)
         reasons = {}
         for row, method in classes.items():
             with _naming(f"{source}: methods.{row}"):
@@ -92,10 +92,10 @@ class Plan:
 
     def _check(self, source: str) -> None:
         """Try every option and every replaced field, so that no mistake waits until its turn comes."""
-        needed = {"pretrain.dataset": self.config.pretrain.dataset}
+        needed = [("pretrain.dataset", dataset) for dataset in self.config.pretrain.datasets]
         if not any(True for _ in self._present()):
-            needed |= {f"tasks.{task}": dataset for task, dataset, _ in self.config.tasks.items()}
-        for key, dataset in needed.items():
+            needed += [(f"tasks.{task}", dataset) for task, dataset, _ in self.config.tasks.items()]
+        for key, dataset in needed:
             if dataset in self.absent:
                 raise ConfigError(f"{source}: {key}: {dataset} cannot be had here: {self.absent[dataset]}")
         for row, method in self.config.methods.items():
@@ -302,8 +302,8 @@ class Plan:
         if config.diagnostics is None:
             raise ValueError("this run has no diagnostics")
         return DiagnoseJob(
-            dataset=config.pretrain.dataset,
-            toy=config.datasets[config.pretrain.dataset].toy is not None,
+            dataset=config.pretrain.datasets[0],
+            toy=config.datasets[config.pretrain.datasets[0]].toy is not None,
             pretrain_dataset=self.pretrain_dataset(method),
             method=method,
             seed=seed,

@@ -7,7 +7,7 @@ gets no time rather than a wrong one; only a line written by hand with ``*`` spe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -52,18 +52,19 @@ class StepTime(NamedTuple):
 def pretrain_work(config: Config, method: str, job: PretrainJob) -> Work:
     """Return what a step of ``job`` is."""
     fields = ("options", "backbone", "voxels", "augmentation", "images", "superpixels", "compute")
-    return Work("pretrain", method, job.compute.device, _setting(config, config.pretrain.dataset, job, fields))
+    return Work("pretrain", method, job.compute.device, _setting(config, config.pretrain.datasets, job, fields))
 
 
 def finetune_work(config: Config, job: FinetuneJob) -> Work:
     """Return what a step of ``job`` is."""
     fields = ("task", "backbone", "voxels", "augmentation", "compute")
-    return Work(job.protocol, "*", job.compute.device, _setting(config, job.dataset, job, fields))
+    return Work(job.protocol, "*", job.compute.device, _setting(config, [job.dataset], job, fields))
 
 
-def _setting(config: Config, dataset: str, job: PretrainJob | FinetuneJob, fields: tuple[str, ...]) -> str:
-    options, values = config.datasets[dataset], job.model_dump(mode="json")
-    sensor = [options.toy.azimuth_steps, *options.toy.image_size] if options.toy else [options.format]
+def _setting(config: Config, datasets: Sequence[str], job: PretrainJob | FinetuneJob, fields: tuple[str, ...]) -> str:
+    values, sensor = job.model_dump(mode="json"), list[int | str]()
+    for options in map(config.datasets.__getitem__, datasets):
+        sensor += [options.toy.azimuth_steps, *options.toy.image_size] if options.toy else [options.format]
     recipe = {name: values["recipe"][name] for name in ("batch_size", "optimizer", "workers")}
     return sha256_of_json([sensor, recipe, {name: values[name] for name in fields}])[:12]
 

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -85,9 +87,15 @@ class TrainingModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def make_loader(dataset: Dataset[Sample], recipe: Recipe, seed: int) -> DataLoader[Batch]:
-    """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept."""
-    sampler = SeededSampler(len(dataset), seed)  # type: ignore[arg-type]  # torch leaves its length out of the type
+def make_loader(
+    dataset: Dataset[Sample], recipe: Recipe, seed: int, wanted: NDArray[np.bool_] | None = None
+) -> DataLoader[Batch]:
+    """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept.
+
+    Every batch holds one of the ``wanted`` scans, a mask over the data set, where there is one.
+    """
+    length: int = len(dataset)  # type: ignore[arg-type]  # torch leaves its length out of the type
+    sampler = SeededSampler(length, seed, wanted, recipe.batch_size)
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # torch takes batches to be of the type of the items
         batch_size=recipe.batch_size,

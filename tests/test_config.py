@@ -198,6 +198,33 @@ def test_a_look_is_described_like_the_pretraining_it_looks_at(toy: dict[str, Any
         without.diagnose_job("ppkt", 1)
 
 
+def test_data_sets_of_pre_training_are_one_id(toy: dict[str, Any]) -> None:
+    toy["datasets"] |= {"kitti": KITTI, "rellis": {**KITTI, "version": "rellis_3d"}}
+
+    def config(dataset: Any) -> Config:
+        return parse_config(changed(toy, "pretrain.dataset", dataset), "my.yaml")
+
+    assert config(["toy_nuscenes"]) == config("toy_nuscenes")
+    both = config(["kitti", "toy_nuscenes"])
+    assert (both.pretrain.dataset, both.pretrain.datasets) == ("kitti+toy_nuscenes", ("kitti", "toy_nuscenes"))
+    plan = Plan.of(both, "my.yaml")
+    assert plan.pretrain_dataset("ppkt") == "kitti+toy_nuscenes"
+    assert plan.diagnose_job("ppkt", 0).dataset == "kitti"
+    assert not plan.diagnose_job("ppkt", 0).toy
+    # Images of some are enough; of none they are not.
+    assert Plan.of(config(["rellis", "toy_nuscenes"]), "my.yaml").reasons == {}
+    assert "rellis has no cameras" in Plan.of(config("rellis"), "my.yaml").reasons["ppkt"]
+    for wrong, message in (
+        (["kitti", "kitti"], "each once"),
+        ([], "each once"),
+        (["kitti", 3], "each once"),
+        (["kitti", "gone"], "names the data set 'gone'"),
+        ("kitti+", "pretrain.dataset: String should match"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            config(wrong)
+
+
 def test_two_rows_may_share_a_plugin(toy: dict[str, Any]) -> None:
     values = changed(
         toy, "methods.ppkt_warm", {"plugin": "ppkt", "label": "PPKT, warm", "options": {"temperature": 1.0}}

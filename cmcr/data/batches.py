@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 
 from cmcr.data.augment import CuboidDrop, PointAugmentation, augment_points, outside_cuboid
 from cmcr.data.draws import Draw, make_generator
-from cmcr.data.images import ImageOptions, PairedImages, load_paired_images
-from cmcr.data.index import ScanIndex
+from cmcr.data.image_bank import Bank
+from cmcr.data.images import ImageOptions, PairedImages, load_paired_images, no_images
+from cmcr.data.joined import AnyIndex
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Scan
 from cmcr.data.superpixels import SuperpixelFiles
@@ -142,7 +143,7 @@ class ScanDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        index: ScanIndex,
+        index: AnyIndex,
         positions: Sequence[int],
         grid: VoxelGrid,
         *,
@@ -150,9 +151,9 @@ class ScanDataset(Dataset[Sample]):
         augmentation: PointAugmentation | None = None,
         images: ImageOptions | None = None,
         with_labels: bool = True,
-        feature_bank: NDArray[np.float16] | None = None,
+        feature_bank: Bank | None = None,
         with_pixels: bool = False,
-        superpixels: SuperpixelFiles | None = None,
+        superpixels: SuperpixelFiles | Mapping[str, SuperpixelFiles] | None = None,
     ):
         """Prepare to load the scans of ``index`` at ``positions``.
 
@@ -166,7 +167,7 @@ class ScanDataset(Dataset[Sample]):
             with_labels: whether to return labels. Pre-training asks for none, so that it cannot use any.
             feature_bank: (scans of the index, cameras, C, h, w) image features to return in place of images.
             with_pixels: whether to return the images beside such features too.
-            superpixels: where the images' superpixels are; None returns none.
+            superpixels: where the images' superpixels are, by data set if there are several; None returns none.
 
         Raises:
             DataError: the feature bank was made for another index.
@@ -179,7 +180,9 @@ class ScanDataset(Dataset[Sample]):
         self.index, self.positions, self.grid = index, list(positions), grid
         self.seed, self.augmentation, self.images = seed, augmentation, images
         self.with_labels, self.feature_bank, self.with_pixels = with_labels, feature_bank, with_pixels
-        self.superpixels = superpixels
+        if isinstance(superpixels, SuperpixelFiles):
+            superpixels = {part.dataset: superpixels for part in index.parts}
+        self.superpixels = superpixels or {}
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -198,12 +201,17 @@ class ScanDataset(Dataset[Sample]):
                 scan, points = scan.select(kept), points[kept]
         images = None
         if self.images is not None:
-            features = None if self.feature_bank is None else self.feature_bank[in_index]
-            images = load_paired_images(
-                scan, self.images, rng, features, with_pixels=self.with_pixels, superpixels=self.superpixels
-            )
+            images = self._paired(scan, in_index, self.images, rng)
         voxels = voxelize(points[:, :3], self.grid)
         return Sample(scan.token, points, voxels, scan.labels, images, instances_P=scan.instances)
+
+    def _paired(self, scan: Scan, in_index: int, options: ImageOptions, rng: np.random.Generator) -> PairedImages:
+        features = None if self.feature_bank is None else self.feature_bank[in_index]
+        if not scan.cameras and len(self.index.parts) > 1:  # other data sets have some
+            with_superpixels = bool(self.superpixels)
+            return no_images(options.size, features, with_pixels=self.with_pixels, with_superpixels=with_superpixels)
+        superpixels = self.superpixels.get(scan.dataset)
+        return load_paired_images(scan, options, rng, features, with_pixels=self.with_pixels, superpixels=superpixels)
 
     def _kept(
         self, scan: Scan, points_P4: NDArray[np.float32], options: CuboidDrop, rng: np.random.Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
+from cmcr.data.joined import AnyIndex, locate
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 from cmcr.progress import progress
@@ -23,25 +24,29 @@ logger = logging.getLogger(__name__)
 class IndexImages:
     """The images of every scan of an index, scan by scan, read when they are asked for."""
 
-    def __init__(self, index: ScanIndex, size: tuple[int, int]):
+    def __init__(self, index: AnyIndex, size: tuple[int, int]):
         """Give images of ``size`` (height, width).
 
         Raises:
             DataError: the scans have no images.
         """
         self.index, self.size = index, size
-        self.cameras = len(index.records[0].cameras) if len(index) else 0
-        if not self.cameras:
+        #: (images, 2) scan and camera of each.
+        self.places = np.array(
+            [(scan, camera) for scan, record in enumerate(index.records) for camera in range(len(record.cameras))],
+            dtype=np.int64,
+        )
+        if not len(self.places):
             raise DataError(f"no scan of {index.dataset}, split {index.split}, has images")
 
     def __len__(self) -> int:
-        return len(self.index) * self.cameras
+        return len(self.places)
 
     def __getitem__(self, chosen: NDArray[np.int64]) -> Tensor:
         """Return the (B, 3, H, W) uint8 images numbered ``chosen`` (B,)."""
-        places = (divmod(int(number), self.cameras) for number in chosen)
         images = [
-            read_resized(self.index.read(scan, with_labels=False).cameras[camera], self.size) for scan, camera in places
+            read_resized(self.index.read(scan, with_labels=False).cameras[camera], self.size)
+            for scan, camera in self.places[chosen].tolist()
         ]
         # Contiguous: the last bit of a convolution depends on how its input lies in memory.
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
@@ -87,3 +92,55 @@ def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError.at(path, expected="image features as an npy file", found=str(error)) from None
+
+
+class JoinedBank:
+    """The feature banks of several data sets as one."""
+
+    def __init__(self, banks: Sequence[NDArray[np.float16]], index: AnyIndex):
+        """Put banks together as ``index`` has its parts; those of data sets without cameras have none.
+
+        Raises:
+            DataError: there are more or fewer banks than parts with cameras, or their features differ in shape.
+        """
+        if not banks or len({bank.shape[2:] for bank in banks}) > 1:
+            shapes = ", ".join(str(bank.shape) for bank in banks)
+            raise DataError(f"image features of {index.dataset}\n  expected: one shape\n  found:    {shapes or 'none'}")
+        self.arrays, given = tuple(banks), list(banks)
+        self._parts: list[NDArray[np.float16]] = []
+        for part in index.parts:
+            with_cameras = any(record.cameras for record in part.records)
+            if with_cameras and not given:
+                raise DataError(f"image features of {index.dataset}: none of {part.dataset} were given")
+            self._parts.append(
+                given.pop(0) if with_cameras else np.zeros((len(part), 0, *banks[0].shape[2:]), np.float16)
+            )
+        if given:
+            raise DataError(f"image features of {index.dataset}: {len(given)} more than it has data sets with cameras")
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, position: int) -> NDArray[np.float16]:
+        """Return the (cameras, C, h, w) features of the scan at ``position``."""
+        part, place = locate(position, [len(part) for part in self._parts])
+        return self._parts[part][place]
+
+
+#: Features of all images computed beforehand: (scans, cameras, C, h, w), of one data set or of several.
+Bank = NDArray[np.float16] | JoinedBank
+
+
+def arrays_of(bank: Bank) -> tuple[NDArray[np.float16], ...]:
+    """Return the arrays that a bank consists of."""
+    return bank.arrays if isinstance(bank, JoinedBank) else (bank,)
+
+
+def read_banks(paths: Sequence[Path], index: AnyIndex) -> Bank:
+    """Open the feature banks of the parts of ``index``, in their order.
+
+    Raises:
+        DataError: a file is missing or damaged, or they do not belong together.
+    """
+    banks = [read_feature_bank(path) for path in paths]
+    return banks[0] if len(index.parts) == 1 and len(banks) == 1 else JoinedBank(banks, index)

@@ -117,6 +117,23 @@ def load_paired_images(
     )
 
 
+def no_images(
+    size: tuple[int, int], features: NDArray[np.float16] | None, *, with_pixels: bool, with_superpixels: bool
+) -> PairedImages:
+    """Return what a scan without cameras adds to a batch of others: no image, no pair.
+
+    Args:
+        size: (H, W) of the others' images.
+        features: (0, C, h, w), where those of the others were computed beforehand.
+        with_pixels: see `load_paired_images`.
+        with_superpixels: whether the others have some.
+    """
+    none, nowhere = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    pixels = np.zeros((0, *size, 3), dtype=np.uint8) if features is None or with_pixels else None
+    regions = np.zeros((0, *size), dtype=np.uint16) if with_superpixels else None
+    return PairedImages(size, none, none, nowhere, nowhere, pixels, features, regions)
+
+
 def read_resized(camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the whole image of ``camera`` at ``size`` (height, width) as (H, W, 3) uint8.
 

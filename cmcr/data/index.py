@@ -169,6 +169,11 @@ class ScanIndex:
         return len(self.records)
 
     @property
+    def parts(self) -> tuple[ScanIndex, ...]:
+        """Of this index, itself; a `cmcr.data.joined.JoinedIndex` has several."""
+        return (self,)
+
+    @property
     def reader_file(self) -> Path:
         """The module that reads the scans; it is imported by its name, which `cmcr.sources` cannot see."""
         return Path(__file__).with_name(f"{self.reader}.py")

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.data.index import ScanIndex
+from cmcr.data.joined import JOIN
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.models.minkunet import MinkUNet, MinkUNetOptions
@@ -29,7 +31,8 @@ class BackboneRecord(Options):
     method: str
     """Id of the method that trained it."""
     dataset: str
-    """Data set of pre-training; ``none`` for a method that does not pre-train, ``published`` where it is not known."""
+    """Data set of pre-training, several with a plus between them; ``none`` for a method that does not pre-train,
+    ``published`` where it is not known."""
     seed: int
     """Seed of pre-training."""
     backbone: MinkUNetOptions
@@ -37,7 +40,8 @@ class BackboneRecord(Options):
     voxels: VoxelGrid
     """The voxels it was trained on; on others the weights are worth little."""
     data_checksum: str
-    """Checksum of the index of its scans; empty for a method that does not pre-train."""
+    """Checksum of the index of its scans, of several with a plus between them; empty for a method that does not
+    pre-train."""
     config_hash: str
     """Hash of the options of pre-training."""
     weights_checksum: str = ""
@@ -58,6 +62,22 @@ class BackboneRecord(Options):
             if found != value:
                 what = "data set of pre-training" if name == "dataset" else name
                 raise ConfigError(f"{path}: weights of another {what}\n  expected: {value}\n  found:    {found}")
+
+    def check_unseen(self, path: Path, index: ScanIndex) -> None:
+        """Refuse to be measured on a split that pre-training learned from.
+
+        Args:
+            path: the file that says this of itself.
+            index: the split to measure on.
+
+        Raises:
+            ConfigError: it is among those of pre-training.
+        """
+        if index.checksum in self.data_checksum.split(JOIN):
+            raise ConfigError(
+                f"{path}: trained on the very scans it is to be shown, {index.dataset}, split {index.split}\n"
+                "  expected: a split that pre-training never saw\n  way out:  name the validation split"
+            )
 
 
 def make_backbone(options: MinkUNetOptions) -> MinkUNet:

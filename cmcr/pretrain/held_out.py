@@ -76,11 +76,7 @@ class Pretrained:
         prepare(job.compute, job.seed)
         backbone, record = load_backbone(weights, job.backbone, job.voxels)
         record.check(weights, method=job.method, seed=job.seed)
-        if index.checksum == record.data_checksum:
-            raise ConfigError(
-                f"{weights}: trained on the very scans it is to be shown, {index.dataset}, split {index.split}\n"
-                "  expected: a split that pre-training never saw\n  way out:  name the validation split"
-            )
+        record.check_unseen(weights, index)
         method = load_method(weights.parent / METHOD_FILE, method_class)
         images = job.images.model_copy(update={"crop": None}) if method_class.needs_images else None
         scans = ScanDataset(index, range(len(index)), job.voxels, images=images, with_labels=False)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
-from cmcr.data.index import ScanIndex
+from cmcr.data.image_bank import Bank, arrays_of
+from cmcr.data.joined import AnyIndex
 from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import NO_DATASET, BackboneRecord, make_backbone, save_backbone
@@ -74,12 +74,12 @@ def pretrain(
     job: PretrainJob,
     method_class: type[PretrainMethod],
     *,
-    index: ScanIndex | None,
+    index: AnyIndex | None,
     encoder: ImageEncoder | None,
-    feature_bank: NDArray[np.float16] | None,
+    feature_bank: Bank | None,
     folder: Path,
     output: Path,
-    superpixels: Path | None = None,
+    superpixels: Sequence[Path] = (),
 ) -> None:
     """Pre-train a backbone and write its weights to ``output`` (safetensors).
 
@@ -89,12 +89,12 @@ def pretrain(
     Args:
         job: what to do.
         method_class: the plug-in's class.
-        index: the training scans; None for a method that does not pre-train.
+        index: the training scans, of one data set or of several; None for a method that does not pre-train.
         encoder: the frozen image encoder; None if ``feature_bank`` or the method makes it needless.
-        feature_bank: (scans, cameras, C, h, w) features of all images computed beforehand, or None.
+        feature_bank: features of all images computed beforehand, or None.
         folder: for logs and the checkpoint of a run under way.
         output: the weight file.
-        superpixels: folder with the images' superpixels, for a method that needs them.
+        superpixels: for a method that needs superpixels, their folder for each data set with cameras.
 
     Raises:
         CMCRError: a loss is not finite.
@@ -129,22 +129,29 @@ def _train(
     job: PretrainJob,
     method_class: type[PretrainMethod],
     backbone: MinkUNet,
-    index: ScanIndex,
+    index: AnyIndex,
     encoder: ImageEncoder | None,
-    feature_bank: NDArray[np.float16] | None,
+    feature_bank: Bank | None,
     folder: Path,
-    superpixels: Path | None,
+    superpixels: Sequence[Path],
 ) -> PretrainMethod:
     with_images = method_class.needs_images
-    image_channels = feature_bank.shape[2] if feature_bank is not None else encoder.out_channels if encoder else 0
+    image_channels = encoder.out_channels if encoder else 0
+    if feature_bank is not None:
+        image_channels = arrays_of(feature_bank)[0].shape[2]
     method = method_class(
         method_class.Options.model_validate(job.options), Channels(points=backbone.out_channels, image=image_channels)
     )
+    has_images = np.array([bool(record.cameras) for record in index.records])
     regions = None
     if method_class.needs_superpixels:
-        if superpixels is None or job.superpixels is None:
-            raise ValueError(f"the method {job.method} needs superpixels")
-        regions = SuperpixelFiles(superpixels, index.root, job.superpixels)
+        with_cameras = [part for part in index.parts if any(record.cameras for record in part.records)]
+        if len(superpixels) != len(with_cameras) or job.superpixels is None:
+            raise ValueError(f"the method {job.method} needs superpixels of {len(with_cameras)} data sets")
+        regions = {
+            part.dataset: SuperpixelFiles(folder, part.root, job.superpixels)
+            for part, folder in zip(with_cameras, superpixels, strict=True)
+        }
     dataset = ScanDataset(
         index,
         range(len(index)),
@@ -159,17 +166,21 @@ def _train(
     )
     steps = total_steps(len(dataset), job.recipe)
     module = PretrainModule(backbone, method, encoder, job, steps)
-    code = code_digest(Path(__file__), Path(inspect.getfile(method_class)), index.reader_file)
+    readers = sorted({part.reader_file for part in index.parts})
+    code = code_digest(Path(__file__), Path(inspect.getfile(method_class)), *readers)
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
-    train(module, make_loader(dataset, job.recipe, job.seed), job.compute, folder, identity)
+    # Where some scans have no images, no batch is without any: a method that needs them would have nothing to learn.
+    mixed = with_images and bool(has_images.any()) and not bool(has_images.all())
+    loader = make_loader(dataset, job.recipe, job.seed, has_images if mixed else None)
+    train(module, loader, job.compute, folder, identity)
     return method
 
 
-def _teacher_hash(encoder: ImageEncoder | None, feature_bank: NDArray[np.float16] | None) -> str:
+def _teacher_hash(encoder: ImageEncoder | None, feature_bank: Bank | None) -> str:
     """Hash what teaches: the encoder's weights; of a bank, which may exceed memory, its shape and first scan."""
     digest = hashlib.sha256()
-    if feature_bank is not None:
-        digest.update(repr(feature_bank.shape).encode() + np.ascontiguousarray(feature_bank[0]).tobytes())
+    for array in arrays_of(feature_bank) if feature_bank is not None else ():
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array[0]).tobytes())
     if encoder is not None:
         for name, tensor in sorted(encoder.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())

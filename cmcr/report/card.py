@@ -58,7 +58,7 @@ def describe_run(plan: Plan, values: Mapping[str, Any]) -> RunCard:
         run_name=plan.config.run_name,
         toy=any(options.toy is not None for options in plan.config.datasets.values()),
         seeds=list(plan.config.seeds),
-        datasets=list(plan.config.datasets),
+        datasets=list(dict.fromkeys([*plan.config.datasets, plan.config.pretrain.dataset])),
         methods=[
             MethodEntry(
                 id=row,

@@ -79,7 +79,7 @@ def captioned(parts: Sequence[Block]) -> list[TableView]:
 
 
 def _rendered(token: Token) -> Markup:
-    """HTML of running text. Of the tags in it, one alone comes through: the underline of a number, as our tables have it."""
+    """HTML of running text. Of its tags one comes through: that which underlines a number, as our tables have it."""
     html = _RENDERER.renderInline(token.children or [], _PARSER.options, {})
     return Markup(_UNDERLINED.sub(r"<ins>\1</ins>", html))
 

@@ -141,6 +141,7 @@ def _check(
     for index, positions in ((train_index, labelled), (validation_index, range(len(validation_index)))):
         TASKS[job.task].check(index, positions)
     train_index.check_apart(validation_index)
+    record.check_unseen(weights, validation_index)
 
 
 def _train_variant(

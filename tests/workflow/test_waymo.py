@@ -9,17 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from invented import Flat, pretrain_job
 from numpy.typing import NDArray
 
+from cmcr.checkpoints import read_tensors
 from cmcr.data.image_files import read_image
+from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex, pose_from_text
+from cmcr.data.joined import join
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera
+from cmcr.data.semantic_kitti_index import make_index as make_kitti_index
 from cmcr.data.toy.city import ToyCityOptions, write_scene
 from cmcr.data.toy.recording import Keyframe, duration_s, record
 from cmcr.data.toy.rig import WAYMO
 from cmcr.data.toy.scene import make_world, scene_generator
 from cmcr.data.waymo_index import make_index
+from cmcr.models.backbone import read_record
+from cmcr.pretrain.plugins import load_plugin
+from cmcr.pretrain.run import pretrain
+from cmcr.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENE, FRAMES = "scene-0916", 3
@@ -185,6 +194,30 @@ out = py_camera_model_ops.world_to_image(
     tf.constant(given["points"], tf.float32))
 np.save(sys.argv[2], out.numpy())
 """
+
+
+# --- pre-training ---
+
+
+def test_pre_training_on_converted_frames_alone_and_beside_semantic_kitti(
+    index: ScanIndex, toy_semantic_kitti: Path, tmp_path: Path
+) -> None:
+    kitti = make_kitti_index("toy_kitti", toy_semantic_kitti, "semantic_kitti_mini", "mini_train")
+    job = pretrain_job(images=ImageOptions(size=(32, 64)), recipe=Recipe(epochs=1, batch_size=2, lr=1e-3))
+    for name, scans, batches in (("toy_waymo", index, 2), ("toy_waymo+toy_kitti", join([index, kitti]), 5)):
+        output = tmp_path / name / "backbone.safetensors"
+        encoder = Flat()
+        pretrain(
+            job,
+            load_plugin("ppkt"),
+            index=scans,
+            encoder=encoder,
+            feature_bank=None,
+            folder=output.parent,
+            output=output,
+        )
+        assert read_record(output).dataset == name
+        assert read_tensors(output)["stem_norm.num_batches_tracked"] == batches
 
 
 # --- damage ---

@@ -48,11 +48,13 @@ teacher_files = published or f"{results}/teacher/encoder.safetensors"
 # What the report is made of besides the run.
 FIDELITY = f"{workflow.basedir}/docs/fidelity.md"
 REPORT_PARTS = [f"{workflow.basedir}/cmcr/report/page/report.{part}" for part in ("html.j2", "css", "js")]
-feature_bank = f"{results}/teacher/features.npy" if cfg.pretrain.cache_image_features else []
+# Data sets of pre-training; what is measured on held-out scans is measured on the first.
+pretrained_on = cfg.pretrain.datasets
+with_cameras = [name for name in pretrained_on if cfg.datasets[name].has_cameras]
 
 
 wildcard_constraints:
-    dataset="|".join([*cfg.datasets, NO_DATASET]),
+    dataset="|".join(map(re.escape, [*cfg.datasets, cfg.pretrain.dataset, NO_DATASET])),
     method="|".join(cfg.methods),
     task="|".join(tasks) or "none",
     protocol="linear_probe|finetune",
@@ -77,7 +79,7 @@ if converted and not has_waymo:
 
 def any_of(names):
     """Wildcard constraint that lets these names through; nothing where there are none."""
-    return "|".join(sorted(set(names))) or r"(?!)"
+    return "|".join(map(re.escape, sorted(set(names)))) or r"(?!)"
 
 
 def get_code(command, *others):
@@ -90,10 +92,19 @@ def get_reader(dataset):
     return CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[dataset].format}.py"
 
 
+def get_readers(datasets):
+    return sorted({get_reader(dataset) for dataset in datasets})
+
+
+def get_measured(dataset):
+    """The data set on which a pre-training is measured and drawn: the first, where its scans are those of several."""
+    return pretrained_on[0] if dataset == cfg.pretrain.dataset else dataset
+
+
 def flags(**values):
     """Command-line flags for the values that are not empty."""
-    pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value]
-    return " ".join(f"{name} {shlex.quote(value)}" for name, value in pairs)
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items() if value}
+    return " ".join(shlex.join([f"--{name.replace('_', '-')}", *map(str, value)]) for name, value in lists.items())
 
 
 def get_root(dataset):
@@ -106,8 +117,14 @@ def get_index(dataset, split):
     return f"{results}/index/{dataset}/{split}.jsonl"
 
 
-def get_superpixels(what):
-    return f"{results}/superpixels/{cfg.pretrain.dataset}/{what}"
+def get_superpixels(dataset, what):
+    return f"{results}/superpixels/{dataset}/{what}"
+
+
+def get_feature_banks():
+    """The images' features of each data set of pre-training, where they are computed beforehand."""
+    cached = with_cameras if cfg.pretrain.cache_image_features else []
+    return [f"{results}/teacher/features/{dataset}.npy" for dataset in cached]
 
 
 def get_backbone(pretrain_dataset, method, seed):

@@ -5,8 +5,8 @@ rule diagnose:
     input:
         weights=get_diagnose_backbone,
         teacher=teacher_files,
-        train_index=get_index(cfg.pretrain.dataset, "train"),
-        validation_index=get_index(cfg.pretrain.dataset, "validation"),
+        train_index=get_index(pretrained_on[0], "train"),
+        validation_index=get_index(pretrained_on[0], "validation"),
     output:
         f"{results}/diagnostics/{{method}}/seed{{seed}}.json",
     log:
@@ -27,7 +27,7 @@ rule diagnose:
         code=lambda wildcards: get_code(
             "diagnose",
             plan.plugins[wildcards.method],
-            get_reader(cfg.pretrain.dataset),
+            get_reader(pretrained_on[0]),
         ),
     message:
         "Diagnose what {wildcards.method} learned, seed {wildcards.seed}"

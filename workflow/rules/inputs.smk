@@ -67,11 +67,12 @@ def get_pretrain_inputs(wildcards):
     method = plan.classes[wildcards.method]
     if not method.pretrains:
         return {}
-    inputs = {"index": get_index(wildcards.dataset, "train")}
+    inputs = {"index": [get_index(dataset, "train") for dataset in pretrained_on]}
     if method.needs_images:
-        inputs |= {"teacher": teacher_files, "feature_bank": feature_bank}
+        inputs |= {"teacher": teacher_files, "feature_bank": get_feature_banks()}
     if method.needs_superpixels:
-        inputs["superpixels"] = expand(get_superpixels("parts/{part}.json"), part=range(cfg.pretrain.superpixel_jobs))
+        parts = [f"parts/{part}.json" for part in range(cfg.pretrain.superpixel_jobs)]
+        inputs["superpixels"] = [get_superpixels(dataset, part) for dataset in with_cameras for part in parts]
     return inputs
 
 
@@ -85,8 +86,8 @@ def get_pretrain_flags(wildcards, input):
         index=input.index,
         teacher=cfg.teacher.model_dump_json(),
         teacher_weights=None if published else input.teacher,
-        feature_bank=feature_bank,
-        superpixels=get_superpixels("images") if method.needs_superpixels else None,
+        feature_bank=get_feature_banks(),
+        superpixels=[get_superpixels(dataset, "images") for dataset in with_cameras if method.needs_superpixels],
     )
 
 
@@ -95,7 +96,7 @@ def get_held_out_inputs(wildcards):
     seed = getattr(wildcards, "seed", cfg.seeds[0])
     inputs = {
         "weights": get_backbone(wildcards.dataset, wildcards.method, seed),
-        "index": get_index(wildcards.dataset, "validation"),
+        "index": get_index(get_measured(wildcards.dataset), "validation"),
     }
     return {**inputs, "teacher": teacher_files} if plan.classes[wildcards.method].needs_images else inputs
 
@@ -166,7 +167,7 @@ def get_cost_files(row):
 def get_table_names():
     names = [name for task in tasks for name in (task, f"{task}_per_class")]
     names += ["gains"] if has_gains() else []
-    names += ["transfer"] if any(run.dataset != cfg.pretrain.dataset for run in runs) else []
+    names += ["transfer"] if any(run.dataset not in pretrained_on for run in runs) else []
     names += ["ablation"] if plan.ablations else []
     names += ["diagnostics"] if cfg.diagnostics else []
     names += ["published"] if on_real_data() else []
@@ -189,7 +190,7 @@ def has_gains():
 
 def get_transferred():
     """Names for print of the methods that are fine-tuned on other data sets than that of pre-training."""
-    others = {dataset for _, dataset, _ in cfg.tasks.items()} - {cfg.pretrain.dataset}
+    others = {dataset for _, dataset, _ in cfg.tasks.items()} - set(pretrained_on)
     asked = [plan.compared_on(dataset=dataset) for dataset in others]
     return {row: label for row, label in plan.compared.items() if any(row in found for found in asked)}
 

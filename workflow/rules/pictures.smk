@@ -49,16 +49,17 @@ rule measure_held_out:
         runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, wildcards.seed),
-        toy=lambda wildcards: "--toy" if cfg.datasets[wildcards.dataset].toy else "",
+        toy=lambda wildcards: "--toy" if cfg.datasets[get_measured(wildcards.dataset)].toy else "",
+        dataset=lambda wildcards: get_measured(wildcards.dataset),
         code=lambda wildcards: get_code(
             "measure-held-out",
             plan.plugins[wildcards.method],
-            get_reader(wildcards.dataset),
+            get_reader(get_measured(wildcards.dataset)),
         ),
     message:
         "Measure {wildcards.method}, seed {wildcards.seed}, on scans that its pre-training never saw"
     shell:
-        "python -m cmcr measure-held-out {params.options} --dataset {wildcards.dataset} {params.toy}"
+        "python -m cmcr measure-held-out {params.options} --dataset {params.dataset} {params.toy}"
         " --output {output} > {log} 2>&1"
 
 
@@ -90,7 +91,7 @@ rule draw_held_out:
         code=lambda wildcards: get_code(
             "draw-held-out",
             plan.plugins[wildcards.method],
-            get_reader(wildcards.dataset),
+            get_reader(get_measured(wildcards.dataset)),
         ),
     message:
         "Draw the {wildcards.kind} of {wildcards.method} on a scan that its pre-training never saw"
@@ -102,7 +103,7 @@ rule draw_held_out:
 rule draw_features:
     input:
         weights=lambda wildcards: get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, cfg.seeds[0]),
-        index=lambda wildcards: get_index(wildcards.dataset, "train"),
+        index=lambda wildcards: get_index(get_measured(wildcards.dataset), "train"),
     output:
         report(
             f"{results}/figures/features_{{dataset}}_{{method}}.png",
@@ -117,7 +118,7 @@ rule draw_features:
     params:
         job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
         title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
-        code=lambda wildcards: get_code("draw-features", get_reader(wildcards.dataset)),
+        code=lambda wildcards: get_code("draw-features", get_reader(get_measured(wildcards.dataset))),
     message:
         "Draw what {wildcards.method} learned on {wildcards.dataset}"
     shell:

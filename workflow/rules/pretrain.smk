@@ -3,7 +3,7 @@
 
 rule train_teacher:
     input:
-        get_index(cfg.pretrain.dataset, "train"),
+        [get_index(dataset, "train") for dataset in with_cameras],
     output:
         f"{results}/teacher/encoder.safetensors",
     log:
@@ -19,7 +19,7 @@ rule train_teacher:
         recipe=cfg.teacher_recipe.model_dump_json(),
         images=cfg.pretrain.images.model_dump_json(),
         compute=cfg.compute.model_dump_json(),
-        code=get_code("train-teacher", get_reader(cfg.pretrain.dataset)),
+        code=get_code("train-teacher", *get_readers(with_cameras)),
     message:
         "Pre-train the small image teacher without labels"
     shell:
@@ -29,12 +29,12 @@ rule train_teacher:
 
 rule encode_images:
     input:
-        index=get_index(cfg.pretrain.dataset, "train"),
+        index=lambda wildcards: get_index(wildcards.dataset, "train"),
         weights=teacher_files,
     output:
-        f"{results}/teacher/features.npy",
+        f"{results}/teacher/features/{{dataset}}.npy",
     log:
-        f"{results}/logs/teacher/encode.log",
+        f"{results}/logs/teacher/encode/{{dataset}}.log",
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
@@ -49,20 +49,20 @@ rule encode_images:
             images=cfg.pretrain.images.model_dump_json(),
         ),
         compute=cfg.compute.model_dump_json(),
-        code=get_code("encode-images", get_reader(cfg.pretrain.dataset)),
+        code=lambda wildcards: get_code("encode-images", get_reader(wildcards.dataset)),
     message:
-        "Run the image teacher once over all training images"
+        "Run the image teacher once over all training images of {wildcards.dataset}"
     shell:
         "python -m cmcr encode-images {params.options} --compute {params.compute:q} --index {input.index} --output {output} > {log} 2>&1"
 
 
 rule segment_images:
     input:
-        get_index(cfg.pretrain.dataset, "train"),
+        lambda wildcards: get_index(wildcards.dataset, "train"),
     output:
-        get_superpixels("parts/{part}.json"),
+        get_superpixels("{dataset}", "parts/{part}.json"),
     log:
-        f"{results}/logs/superpixels/{{part}}.log",
+        f"{results}/logs/superpixels/{{dataset}}/{{part}}.log",
     wildcard_constraints:
         part=r"\d+",
     conda:
@@ -73,10 +73,10 @@ rule segment_images:
     params:
         options=cfg.pretrain.superpixels.model_dump_json(),
         parts=cfg.pretrain.superpixel_jobs,
-        folder=get_superpixels("images"),
-        code=get_code("segment-images", get_reader(cfg.pretrain.dataset)),
+        folder=lambda wildcards: get_superpixels(wildcards.dataset, "images"),
+        code=lambda wildcards: get_code("segment-images", get_reader(wildcards.dataset)),
     message:
-        "Cut the training images into superpixels, share {wildcards.part} of {params.parts}, counted from 0"
+        "Cut the training images of {wildcards.dataset} into superpixels, share {wildcards.part} of {params.parts}, counted from 0"
     shell:
         "python -m cmcr segment-images --options {params.options:q} --index {input} --part {wildcards.part}"
         " --parts {params.parts} --folder {params.folder} --output {output} > {log} 2>&1"
@@ -108,7 +108,7 @@ rule pretrain:
         code=lambda wildcards: get_code(
             "pretrain",
             plan.plugins[wildcards.method],
-            get_reader(cfg.pretrain.dataset),
+            *get_readers(pretrained_on),
         ),
     message:
         "Pre-train {wildcards.method}, seed {wildcards.seed}"

@@ -69,7 +69,7 @@ rule write_transfer:
     conda:
         "../../environment.yml"
     params:
-        pretrained_on=cfg.pretrain.dataset,
+        pretrained_on=pretrained_on,
         labels=json.dumps(get_transferred()),
         reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
         absent=flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks})),

@@ -38,7 +38,7 @@ rule convert_waymo_segment:
     log:
         f"{results}/logs/data/{{root}}/{{folder}}/{{segment}}.log",
     wildcard_constraints:
-        root=any_of(map(re.escape, waymo_roots)),
+        root=any_of(waymo_roots),
         folder=any_of(FOLDERS),
         segment="[^/]+",
     conda:
