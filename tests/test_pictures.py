@@ -27,7 +27,7 @@ def point_clouds(figure: Figure) -> list[PathCollection]:
 @pytest.fixture
 def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
-    monkeypatch.setattr("cmcr.data.images.read_image", lambda _: picture)
+    monkeypatch.setattr("cmcr.data.images.decode_image", lambda *_: Image.fromarray(picture))
 
 
 def test_colours_follow_the_directions_of_largest_variance() -> None:

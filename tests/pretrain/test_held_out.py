@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from invented import IMAGE_SIZE, Flat, feature_bank, images_of_one_scan, invented_index, pretrain_job
-from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from cmcr.data.batches import PairBatch
@@ -101,7 +101,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is left of a short pre-training with CMCR, and of one with PPKT."""
     root = tmp_path_factory.mktemp("pretrained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cmcr.data.images.read_image", read_image)
+        patch.setattr("cmcr.data.images.decode_image", decode_image)
         for method, options in (("cmcr", SMALL), ("ppkt", {"num_pairs": 64})):
             pretrain(
                 job(method, options),
@@ -119,13 +119,13 @@ def job(method: str = "cmcr", options: dict[str, Any] = SMALL, **changes: Any) -
     return pretrain_job(method=method, options=options, recipe=Recipe(epochs=2, batch_size=1), **changes)
 
 
-def read_image(camera: Camera) -> NDArray[np.uint8]:
-    return images_of_one_scan()[int(camera.name == "back")]
+def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:  # noqa: ARG001
+    return Image.fromarray(images_of_one_scan()[int(camera.name == "back")])
 
 
 @pytest.fixture
 def _photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cmcr.data.images.read_image", read_image)
+    monkeypatch.setattr("cmcr.data.images.decode_image", decode_image)
 
 
 def load(folder: Path, method: str = "cmcr", **changes: Any) -> Pretrained:
