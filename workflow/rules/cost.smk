@@ -28,7 +28,7 @@ rule write_costs:
         methods=json.dumps({row: get_cost_files(row) for row in plan.rows}),
         device=cfg.compute.device,
         folder=subpath(output[0], parent=True),
-        figures=f"{results}/figures",
+        figures=subpath(output.figure, parent=True),
         code=get_code("cost-table", *(plan.plugins[row] for row in plan.rows)),
     message:
         "Write the table of costs"

@@ -109,7 +109,7 @@ rule write_gains:
         labels=plan.compared_on(),
         reasons=plan.reasons,
         folder=subpath(output[0], parent=True),
-        figures=f"{results}/figures",
+        figures=subpath(output.figure, parent=True),
         code=get_code("gains-table"),
     message:
         "Write the table of gains over {params.baseline}"
@@ -144,7 +144,7 @@ rule write_ablation:
         rows=json.dumps(plan.ablations),
         labels=json.dumps(plan.labels),
         folder=subpath(output[0], parent=True),
-        figures=f"{results}/figures",
+        figures=subpath(output.figure, parent=True),
         code=get_code("ablation-table"),
     message:
         "Write the table of ablations"
