@@ -38,6 +38,7 @@ COMMANDS = {
     "draw-course": "draw the losses of a pre-training, or the use of its codebook, over the steps",
     "draw-held-out": "draw what a pre-trained method makes of a scan it never saw",
     "draw-panoptic": "draw the instances that a panoptic network finds, beside the true ones",
+    "draw-boxes": "draw the boxes that a detector finds in a scan, and the labelled ones",
     "measure-held-out": "measure a pre-trained method on scans it never saw",
     "describe-run": "write down what a run was asked to do",
     "report": "write the report of a run: one page with its tables, figures and provenance",

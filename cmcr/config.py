@@ -27,6 +27,7 @@ from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
 from cmcr.data.joined import JOIN
+from cmcr.data.range_grid import RangeGrid
 from cmcr.data.releases import load_release
 from cmcr.data.subsets import SubsetRule
 from cmcr.data.superpixels import SuperpixelOptions
@@ -35,13 +36,16 @@ from cmcr.data.toy.formats import FORMATS
 from cmcr.data.voxels import VoxelGrid
 from cmcr.diagnostics.job import DiagnosticsOptions
 from cmcr.errors import ConfigError
-from cmcr.models.backbone import NO_DATASET
+from cmcr.models.backbone import NO_DATASET, VOXELNET
 from cmcr.models.image_encoder import TeacherOptions
 from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.models.voxelnet import VoxelNetOptions, map_size
 from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
 from cmcr.recipe import Recipe
+from cmcr.tasks.detection import DetectionOptions
 from cmcr.tasks.panoptic import PanopticOptions
+from cmcr.tasks.registry import network_of
 
 #: Ids become names of folders and wildcards of rules.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
@@ -95,12 +99,12 @@ class Splits(Options):
 class DatasetOptions(Options):
     """One data set: a folder on disk, or the toy city that the run makes itself."""
 
-    format: Literal["nuscenes", "semantic_kitti", "waymo"] = "nuscenes"
+    format: Literal["nuscenes", "semantic_kitti", "waymo", "kitti"] = "nuscenes"
     """On-disk format, and with it the reader; docs/datasets.md says what each expects."""
     version: str
     """The data set's own name of its release, for example ``v1.0-trainval``. With ``semantic_kitti``: which data set in
     that format it is (``semantic_kitti``, ``scribble_kitti``, ``semantic_poss``, ...; docs/datasets.md lists them), or
-    the path of a file (``.yaml``) that describes another."""
+    the path of a file (``.yaml``) that describes another. With ``kitti``, the object benchmark: ``training``."""
     splits: Splits
     """Which split is used for what."""
     root: Path | None = None
@@ -247,6 +251,30 @@ class PretrainOptions(Options):
         return self
 
 
+class VoxelNetGroup(Options):
+    """The 3D network that detection stands on: a VoxelNet, pre-trained by every method like the other network.
+
+    What ``pretrain`` says counts for it too, but for what stands here.
+    """
+
+    network: VoxelNetOptions = VoxelNetOptions()
+    """Its size."""
+    grid: RangeGrid
+    """Bounds and cells in pre-training, in the LiDAR frame of its data set; points outside are left out. (SLidR on
+    nuScenes: ``bounds_m: [-51.2, -51.2, -5, 51.2, 51.2, 3], cell_m: [0.1, 0.1, 0.2]``.)"""
+    superpixels: SuperpixelOptions = SuperpixelOptions(segments=30)
+    """How images are cut into superpixels, for the methods that need them; in place of ``pretrain.superpixels``."""
+    recipe: dict[str, Any] = Field(default={})
+    """Fields of ``pretrain.recipe`` that are replaced, before those of a method."""
+    augmentation: dict[str, Any] = Field(default={})
+    """Fields of ``pretrain.augmentation`` that are replaced, before those of a method."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> VoxelNetGroup:
+        map_size(self.network, self.grid)
+        return self
+
+
 class LinearProbeOptions(Options):
     """The task's head, linear for segmentation, on the frozen backbone, with all labels."""
 
@@ -306,6 +334,34 @@ class PanopticTaskOptions(TaskOptions):
     """How instances are learned, found and counted."""
 
 
+class DetectionFinetuneOptions(FinetuneOptions):
+    """All weights trained, at several shares of the labels."""
+
+    augmentation: PointAugmentation = PointAugmentation(rotation_deg=45, flip_x=0, flip_y=0.5, scale=(0.95, 1.05))
+    """Of points and boxes, after things of other scans were put in; the default is SECOND's on KITTI."""
+
+    @model_validator(mode="after")
+    def _boxes_stay(self) -> DetectionFinetuneOptions:
+        if self.augmentation.drop_cuboid is not None:
+            raise ValueError("augmentation.drop_cuboid would empty boxes; detection is fine-tuned without it")
+        return self
+
+
+class DetectionTaskOptions(TaskOptions):
+    """How one data set is used for 3D object detection, which is fine-tuned only."""
+
+    finetune: DetectionFinetuneOptions | None = None
+    """Fine-tuning."""
+    options: DetectionOptions = DetectionOptions()
+    """The detector on the VoxelNet, and how it is trained."""
+
+    @model_validator(mode="after")
+    def _no_probe(self) -> DetectionTaskOptions:
+        if self.linear_probe is not None:
+            raise ValueError("detection is fine-tuned only; take linear_probe out")
+        return self
+
+
 class Tasks(Options):
     """Tasks, each with its data sets."""
 
@@ -313,6 +369,8 @@ class Tasks(Options):
     """Semantic segmentation, by data set."""
     panoptic: dict[Id, PanopticTaskOptions] = Field(default={})
     """Panoptic segmentation, by data set."""
+    detection: dict[Id, DetectionTaskOptions] = Field(default={})
+    """3D object detection, by data set; it stands on the network of the group ``voxelnet``."""
 
     def items(self) -> list[tuple[str, str, TaskOptions]]:
         """Return (task, data set, options) of everything that is to be run."""
@@ -335,9 +393,11 @@ class Config(Options):
     compute: ComputeOptions = ComputeOptions()
     """What a job may use."""
     backbone: MinkUNetOptions = MinkUNetOptions()
-    """The 3D network."""
+    """The 3D network of segmentation."""
     voxels: VoxelGrid = VoxelGrid()
-    """The 3D network's voxels."""
+    """The voxels of this network."""
+    voxelnet: VoxelNetGroup | None = None
+    """The 3D network of detection; needed where ``tasks.detection`` is, and only there."""
     teacher: TeacherOptions
     """The frozen image encoder."""
     teacher_recipe: TeacherRecipe = TeacherRecipe()
@@ -358,6 +418,7 @@ class Config(Options):
         for key, dataset in used:
             if dataset not in self.datasets:
                 raise ValueError(f"{key} names the data set {dataset!r}; datasets has {', '.join(self.datasets)}")
+        self._check_networks()
         for task, dataset, options in self.tasks.items():
             for row in options.methods or ():
                 if row not in self.methods:
@@ -365,6 +426,20 @@ class Config(Options):
                         f"tasks.{task}.{dataset}.methods names {row!r}; methods has {', '.join(self.methods)}"
                     )
         return self
+
+    def _check_networks(self) -> None:
+        """Refuse a task without its network, and a network without its task."""
+        above = [f"tasks.{task}" for task, _, _ in self.tasks.items() if network_of(task) == VOXELNET]
+        if above and self.voxelnet is None:
+            raise ValueError(f"{above[0]} stands on a VoxelNet; add the group voxelnet, with its grid at least")
+        if self.voxelnet is not None and not above:
+            raise ValueError("voxelnet is the network of detection, and tasks.detection is empty; it would do nothing")
+        for dataset, options in self.tasks.detection.items():
+            if self.voxelnet is not None and options.options.grid is not None:
+                try:
+                    map_size(self.voxelnet.network, options.options.grid)
+                except ValueError as error:
+                    raise ValueError(f"tasks.detection.{dataset}.options.grid: {error}") from None
 
 
 def parse_config(values: Mapping[str, Any], source: str) -> Config:

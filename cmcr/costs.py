@@ -16,9 +16,8 @@ from cmcr.config import DatasetOptions
 from cmcr.data.subsets import evenly_spread
 from cmcr.data.waymo_index import LABELLED
 from cmcr.demands import Demand, finetune_demand, pretrain_demand
-from cmcr.models.backbone import make_backbone
+from cmcr.models.backbone import MINKUNET, VOXELNET, Grid, NetworkName, NetworkOptions, make_backbone
 from cmcr.models.image_encoder import SmallTeacherOptions
-from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.plan import Plan, Run
 from cmcr.split_sizes import SplitSize, split_size
 from cmcr.step_times import StepTimes, Work, finetune_work, pretrain_work
@@ -71,10 +70,11 @@ def count_jobs(plan: Plan) -> dict[str, int]:
     trained = [(row, plan.classes[row]) for row in plan.trained_rows]
     imported = [row for row in rows if config.methods[row].weights is not None]
     ladders = {row for ladder in plan.ablations.values() for row in ladder}
-    measured = {row for row, _ in trained if row in ladders and any(plan.shows(row))}
-    diagnosed = [row for row in rows if row in plan.compared] if config.diagnostics else []
+    measured = {row for row in plan.trained_on(MINKUNET) if row in ladders and any(plan.shows(row))}
+    diagnosed = [row for row in plan.rows_on(MINKUNET) if row in plan.compared] if config.diagnostics else []
     with_images = any(method.needs_images for _, method in trained)
-    used = {row for row in rows if runs} | measured | set(diagnosed)
+    used = [(row, network) for network in plan.networks for row in plan.rows_on(network) if runs]
+    used += [(row, MINKUNET) for row in {*measured, *diagnosed} if not runs]
     splits = {(run.dataset, role) for run in runs for role in ("train", "validation")}
     with_cameras = [name for name in config.pretrain.datasets if config.datasets[name].has_cameras]
     if trained:
@@ -102,9 +102,9 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         encode_images=len(with_cameras) * (with_images and config.pretrain.cache_image_features),
         segment_images=len(with_cameras)
         * config.pretrain.superpixel_jobs
-        * any(method.needs_superpixels for _, method in trained),
-        pretrain=seeds * sum(row in used and row not in imported for row in rows),
-        import_weights=seeds * sum(row in used for row in imported),
+        * sum(any(plan.classes[row].needs_superpixels for row in plan.trained_on(net)) for net in plan.networks),
+        pretrain=seeds * sum(row not in imported for row, _ in used),
+        import_weights=seeds * sum(row in imported for row, _ in used),
         finetune=len(runs),
         diagnose=seeds * len(diagnosed),
         measure_held_out=seeds * len(measured),
@@ -131,15 +131,16 @@ def trainings(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
 
 def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]:
     config, seeds = plan.config, len(plan.config.seeds)
-    size_mb = backbone_mb(config.backbone)
     splits = [sizes(dataset, "train") for dataset in config.pretrain.datasets]
     scans = None if None in splits else sum(size.scans for size in splits if size)
-    for row in plan.trained_rows:
-        job = plan.pretrain_job(row, config.seeds[0])
-        steps = total_steps(scans, job.recipe) if scans is not None else None
-        work = pretrain_work(config, plan.plugins[row].stem, job)
-        seconds = _seconds(times, work, steps, 0)
-        yield Training(f"pretrain {row}", seeds, steps, 0, seconds, pretrain_demand(config, job), size_mb)
+    for network in plan.networks:
+        for row in plan.trained_on(network):
+            job = plan.pretrain_job(row, config.seeds[0], network)
+            steps = total_steps(scans, job.recipe) if scans is not None else None
+            work = pretrain_work(config, plan.plugins[row].stem, job)
+            seconds, size_mb = _seconds(times, work, steps, 0), backbone_mb(job.backbone, job.voxels)
+            name = f"pretrain {row}{_with(network)}"
+            yield Training(name, seeds, steps, 0, seconds, pretrain_demand(config, job), size_mb)
     for run in plan.runs():
         if run.seed != config.seeds[0]:
             continue
@@ -151,6 +152,7 @@ def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]
         scored = variants * validation.scans if validation else None
         seconds = _seconds(times, finetune_work(config, finetuning), steps, scored)
         name = f"{run.task} {run.dataset} {run.protocol} {run.percent:g} %"
+        size_mb = backbone_mb(finetuning.backbone, finetuning.voxels)
         yield Training(name, seeds, steps, scored, seconds, finetune_demand(config, finetuning), size_mb)
 
 
@@ -163,10 +165,10 @@ def labelled_scans(plan: Plan, run: Run, size: SplitSize | None) -> int | None:
     return round(len(evenly_spread(size.scenes, run.percent, first=False)) * size.scans / size.scenes)
 
 
-def backbone_mb(options: MinkUNetOptions) -> float:
+def backbone_mb(options: NetworkOptions, grid: Grid) -> float:
     """Return the size of a backbone's weights in MB; counted without making them."""
     with torch.device("meta"):
-        backbone = make_backbone(options)
+        backbone = make_backbone(options, grid)
     return sum(tensor.numel() * tensor.element_size() for tensor in backbone.state_dict().values()) / 1e6
 
 
@@ -197,6 +199,11 @@ def _tfrecords(options: DatasetOptions, roles: Iterable[str]) -> int:
         known = split_size(options, folder)
         number += here or (known.scenes if known else 0)
     return number
+
+
+def _with(network: NetworkName) -> str:
+    """What tells a pre-training of the second network from that of the first."""
+    return " (VoxelNet)" if network == VOXELNET else ""
 
 
 def _counted(plan: Plan, run: Run) -> str:

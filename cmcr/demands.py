@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cmcr.compute import ComputeOptions
 from cmcr.config import Config, DatasetOptions
+from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.pretrain.job import PretrainJob
 from cmcr.split_sizes import split_size
 from cmcr.tasks.job import FinetuneJob
@@ -63,7 +64,7 @@ def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
     variants = len(job.batch_norm) if job.protocol == "linear_probe" else 1
     passes = variants * (job.recipe.epochs * job.label_percent / 100 + 1)
     demand = _demand([dataset], job.compute, passes, job.recipe.workers)
-    if job.protocol == "linear_probe" and job.augmentation is None:
+    if job.protocol == "linear_probe" and job.augmentation is None and isinstance(job.backbone, MinkUNetOptions):
         demand = demand._replace(memory_mb=demand.memory_mb + frozen_features_mb(dataset, job.backbone.planes[-1]))
     return demand
 

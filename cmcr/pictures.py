@@ -25,10 +25,11 @@ from cmcr.data.batches import ScanDataset, collate
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.data.pairs import Pairs, pair_points_with_pixels
+from cmcr.data.range_grid import RangeGrid, fill_cells
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
-from cmcr.models.backbone import load_backbone
+from cmcr.models.backbone import load_backbone, point_features
 from cmcr.pretrain.job import PretrainJob
 from cmcr.results.style import INK, STYLE
 
@@ -68,8 +69,10 @@ def draw_pretraining(weights: Path, job: PretrainJob, index: ScanIndex, position
     backbone, _ = load_backbone(weights, job.backbone, job.voxels)
     batch = collate([ScanDataset(index, [position], job.voxels, with_labels=False)[0]])
     with torch.no_grad():
-        voxel_VC = backbone.eval()(batch.voxels())
+        voxel_VC = point_features(backbone.eval(), batch)
     scan = index.read(position, with_labels=False)
+    if isinstance(job.voxels, RangeGrid):
+        scan = scan.select(fill_cells(scan.points, job.voxels).cell_P >= 0)
     if not scan.cameras:
         raise DataError(f"scan {scan.token} of {index.dataset} has no images to draw on")
     pairs = pair_points_with_pixels(scan.points, scan.cameras, job.images.min_depth_m)

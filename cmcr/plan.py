@@ -10,12 +10,21 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from cmcr.config import Config, FinetuneOptions, MethodOptions, PretrainOptions, TaskOptions
+from cmcr.config import Config, DetectionTaskOptions, FinetuneOptions, MethodOptions, PretrainOptions, TaskOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
+from cmcr.data.superpixels import SuperpixelOptions
 from cmcr.diagnostics.job import DiagnoseJob
 from cmcr.errors import ConfigError, PluginError, WeightsError
-from cmcr.models.backbone import NO_DATASET, PUBLISHED_DATASET
+from cmcr.models.backbone import (
+    MINKUNET,
+    NETWORKS,
+    NO_DATASET,
+    PUBLISHED_DATASET,
+    Grid,
+    NetworkName,
+    NetworkOptions,
+)
 from cmcr.options import Options
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.method import PretrainMethod, Setting
@@ -25,7 +34,9 @@ from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
 from cmcr.results.published import ComparedMethod
 from cmcr.results.summary import AbsentDataset
+from cmcr.tasks.detection import DETECTORS, SCORES
 from cmcr.tasks.job import FinetuneJob, Protocol
+from cmcr.tasks.registry import network_of
 
 _NO_TRAINING = PretrainOptions(dataset=NO_DATASET, recipe=Recipe(epochs=1, batch_size=1))
 
@@ -41,6 +52,19 @@ class Run(NamedTuple):
     percent: float
     seed: int
 
+    @property
+    def network(self) -> NetworkName:
+        """The 3D network that is fine-tuned."""
+        return network_of(self.task)
+
+
+class Network(NamedTuple):
+    """One 3D network of a run, and how it is pre-trained."""
+
+    backbone: NetworkOptions
+    grid: Grid
+    how: PretrainOptions
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -51,7 +75,8 @@ class Plan:
         plugins: file of each row's plug-in.
         classes: class of each row's method.
         labels: name of each row for print, in the order of the tables.
-        reasons: why a row does not apply to this run; it is not run, and its cells are n/a for that reason.
+        reasons: by each 3D network of the run, why rows do not apply to it; they are not run with it, and their cells
+            are n/a for that reason.
         absent: why a data set cannot be had here; no task is run on it, and its columns are n/a for that reason.
     """
 
@@ -59,7 +84,7 @@ class Plan:
     plugins: dict[str, Path]
     classes: dict[str, type[PretrainMethod]]
     labels: dict[str, str]
-    reasons: dict[str, str]
+    reasons: dict[NetworkName, dict[str, str]]
     absent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -80,12 +105,13 @@ class Plan:
                 classes[row] = load_plugin_file(plugins[row])
         labels = {row: _label(row, options, classes[row]) for row, options in config.methods.items()}
         cameras = any(config.datasets[dataset].has_cameras for dataset in config.pretrain.datasets)
-        setting = Setting(config.backbone.id, config.pretrain.dataset, cameras)
-        reasons = {}
-        for row, method in classes.items():
-            with _naming(f"{source}: methods.{row}"):
-                if reason := reason_against(method, setting):
-                    reasons[row] = reason
+        reasons: dict[NetworkName, dict[str, str]] = {}
+        for network in _networks(config):
+            setting, reasons[network] = Setting(network, config.pretrain.dataset, cameras), {}
+            for row, method in classes.items():
+                with _naming(f"{source}: methods.{row}"):
+                    if reason := _published_elsewhere(config.methods[row], network) or reason_against(method, setting):
+                        reasons[network][row] = reason
         plan = cls(config, plugins, classes, labels, reasons, dict(absent or {}))
         plan._check(source)
         return plan
@@ -101,10 +127,12 @@ class Plan:
         for row, method in self.config.methods.items():
             with _naming(f"{source}: methods.{row}.options", self.classes[row].Options):
                 self.classes[row].Options.model_validate(method.options)
-            with _naming(f"{source}: methods.{row}.recipe", Recipe):
-                self.config.pretrain.recipe.merged_with(method.recipe)
-            with _naming(f"{source}: methods.{row}.augmentation", PointAugmentation):
-                self.config.pretrain.augmentation.merged_with(method.augmentation)
+            for network in self.networks:
+                how = self._network(network, source).how
+                with _naming(f"{source}: methods.{row}.recipe", Recipe):
+                    how.recipe.merged_with(method.recipe)
+                with _naming(f"{source}: methods.{row}.augmentation", PointAugmentation):
+                    how.augmentation.merged_with(method.augmentation)
             if method.weights is not None and not self.classes[row].pretrains:
                 raise ConfigError(f"{source}: methods.{row}: weights for {method.plugin}, which does not pre-train")
         for task, dataset, options in self.config.tasks.items():
@@ -118,9 +146,30 @@ class Plan:
                     finetune.recipe.merged_with(finetune.recipe_without_pretraining)
 
     @property
+    def networks(self) -> list[NetworkName]:
+        """The 3D networks of the run."""
+        return list(self.reasons)
+
+    @property
     def rows(self) -> list[str]:
-        """The rows that are run, in the order of the tables."""
-        return [row for row in self.config.methods if row not in self.reasons]
+        """The rows that are run with some network, in the order of the tables."""
+        return [row for row in self.config.methods if any(row in self.rows_on(network) for network in self.networks)]
+
+    def rows_on(self, network: NetworkName) -> list[str]:
+        """The rows that are run with one network; none where the run does not have it.
+
+        Of the first network those are all that apply, because what they learn is looked at without a task, too; of
+        another one those that a task asks for.
+        """
+        asked = [options.methods for task, _, options in self.config.tasks.items() if network_of(task) == network]
+        every = network == MINKUNET or None in asked
+        wanted = self.config.methods if every else {row for rows in asked for row in rows or ()}
+        against = self.reasons.get(network, self.config.methods)
+        return [row for row in self.config.methods if row in wanted and row not in against]
+
+    def reasons_for(self, task: str) -> dict[str, str]:
+        """By row, why it has no numbers of a task."""
+        return self.reasons[network_of(task)]
 
     @property
     def compared(self) -> dict[str, str]:
@@ -145,12 +194,12 @@ class Plan:
                 titles[row] = f"{self.labels[options.ablation_of]}: {self.labels[row]}"
         return titles
 
-    @property
-    def network(self) -> str:
-        """What the table of published names calls the 3D network: its id and its size."""
-        sizes = self.config.backbone.model_dump(mode="json", exclude={"batch_norm_momentum"})
+    def network_name(self, task: str) -> str:
+        """What the table of published names calls the 3D network of a task: its id and its size."""
+        options = self._network(network_of(task)).backbone
+        sizes = options.model_dump(mode="json", exclude={"kind", "batch_norm_momentum"})
         parts = (f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in sizes.items())
-        return " ".join([self.config.backbone.id, *parts])
+        return " ".join([options.kind, *parts])
 
     @property
     def looked_up(self) -> dict[str, ComparedMethod]:
@@ -178,6 +227,11 @@ class Plan:
         """Those of `rows` that this run pre-trains itself."""
         return [row for row in self.rows if self.classes[row].pretrains and self.config.methods[row].weights is None]
 
+    def trained_on(self, network: NetworkName) -> list[str]:
+        """Those of `rows_on` a network that this run pre-trains itself."""
+        rows = self.rows_on(network)
+        return [row for row in self.trained_rows if row in rows]
+
     def weight_files(self) -> dict[str, Path]:
         """Return the file of each row with published weights.
 
@@ -200,16 +254,41 @@ class Plan:
             return options.pretrain_dataset or PUBLISHED_DATASET
         return self.config.pretrain.dataset if self.classes[method].pretrains else NO_DATASET
 
-    def pretrain_job(self, method: str, seed: int) -> PretrainJob:
+    def _network(self, network: NetworkName, source: str = "the config") -> Network:
+        """Return one of the run's 3D networks.
+
+        Raises:
+            ConfigError: the fields that are replaced for it are wrong.
+        """
+        config = self.config
+        if network == MINKUNET:
+            return Network(config.backbone, config.voxels, config.pretrain)
+        group = config.voxelnet
+        if group is None:
+            raise ValueError("this run has no voxelnet")
+        with _naming(f"{source}: voxelnet.recipe", Recipe):
+            recipe = config.pretrain.recipe.merged_with(group.recipe)
+        with _naming(f"{source}: voxelnet.augmentation", PointAugmentation):
+            augmentation = config.pretrain.augmentation.merged_with(group.augmentation)
+        replaced = {"recipe": recipe, "augmentation": augmentation, "superpixels": group.superpixels}
+        return Network(group.network, group.grid, config.pretrain.model_copy(update=replaced))
+
+    def superpixels(self, network: NetworkName) -> SuperpixelOptions:
+        """How images are cut for the pre-training of a network."""
+        return self._network(network).how.superpixels
+
+    def pretrain_job(self, method: str, seed: int, network: NetworkName = MINKUNET) -> PretrainJob:
         """Describe one pre-training; without training, the job does not depend on how others train."""
         config, options = self.config, self.config.methods[method]
-        how = config.pretrain if self.classes[method].pretrains else _NO_TRAINING
+        backbone, grid, how = self._network(network)
+        if not self.classes[method].pretrains:
+            how = _NO_TRAINING
         return PretrainJob(
             method=method,
             options=self.classes[method].Options.model_validate(options.options).model_dump(mode="json"),
             seed=seed,
-            backbone=config.backbone,
-            voxels=config.voxels,
+            backbone=backbone,
+            voxels=grid,
             recipe=how.recipe.merged_with(options.recipe),
             augmentation=how.augmentation.merged_with(options.augmentation),
             images=how.images,
@@ -239,13 +318,13 @@ class Plan:
         """Yield every fine-tuning of the run."""
         for task, dataset, options in self._present():
             for protocol, percent in _settings(options):
-                for method in self._asked(options):
+                for method in self._asked(task, options):
                     for seed in self.config.seeds:
                         yield Run(task, dataset, self.pretrain_dataset(method), method, protocol, percent, seed)
 
-    def _asked(self, options: TaskOptions) -> list[str]:
-        """Those of `rows` that a task runs."""
-        return [row for row in self.rows if options.methods is None or row in options.methods]
+    def _asked(self, task: str, options: TaskOptions) -> list[str]:
+        """The rows that a task runs."""
+        return [row for row in self.rows_on(network_of(task)) if options.methods is None or row in options.methods]
 
     def _present(self) -> Iterator[tuple[str, str, TaskOptions]]:
         """Yield (task, data set, options) of everything that can be run here."""
@@ -262,9 +341,23 @@ class Plan:
     def recipes(self, task: str) -> dict[str, str]:
         """By data set of a task, how its networks are trained, in words for captions."""
         return {
-            dataset: _recipe_words(options)
+            dataset: "; ".join(filter(None, [self._detector_words(dataset, options), _recipe_words(options)]))
             for of_task, dataset, options in self.config.tasks.items()
             if of_task == task
+        }
+
+    def _detector_words(self, dataset: str, options: TaskOptions) -> str:
+        """What the caption of a table of detection says of a data set besides."""
+        if not isinstance(options, DetectionTaskOptions):
+            return ""
+        count = SCORES.get(self.config.datasets[dataset].format)
+        return f"{count.words}; {DETECTORS[options.options.head.kind]}" if count else ""
+
+    @property
+    def detectors(self) -> dict[str, str]:
+        """By data set of detection, the detector's name, which is also its published one."""
+        return {
+            dataset: DETECTORS[options.options.head.kind] for dataset, options in self.config.tasks.detection.items()
         }
 
     def finetune_job(self, run: Run) -> FinetuneJob:
@@ -272,7 +365,9 @@ class Plan:
         config, pretrains = self.config, self.classes[run.method].pretrains
         options = getattr(config.tasks, run.task)[run.dataset]
         protocol = options.linear_probe if run.protocol == "linear_probe" else options.finetune
-        recipe, backbone = protocol.recipe, config.backbone
+        (backbone, grid, _), recipe = self._network(run.network), protocol.recipe
+        if isinstance(options, DetectionTaskOptions):
+            grid = options.options.grid or grid
         if isinstance(protocol, FinetuneOptions):
             momentum = protocol.batch_norm_momentum or backbone.batch_norm_momentum
             backbone = backbone.model_copy(update={"batch_norm_momentum": momentum})
@@ -289,7 +384,7 @@ class Plan:
             label_percent=run.percent,
             seed=run.seed,
             backbone=backbone,
-            voxels=config.voxels,
+            voxels=grid,
             recipe=recipe,
             augmentation=protocol.augmentation,
             batch_norm=self.classes[run.method].probe_batch_norm if run.protocol == "linear_probe" else ("stored",),
@@ -314,6 +409,21 @@ class Plan:
             options=config.diagnostics,
             compute=config.compute,
         )
+
+
+def _networks(config: Config) -> list[NetworkName]:
+    """The 3D networks that a run needs: those of its tasks; without any, the one whose features are looked at."""
+    asked = {network_of(task) for task, _, _ in config.tasks.items()}
+    if config.diagnostics is not None or not asked:
+        asked.add(MINKUNET)
+    return [network for network in NETWORKS if network in asked]
+
+
+def _published_elsewhere(options: MethodOptions, network: NetworkName) -> str | None:
+    """Why published weights do not apply to a network, None if they do."""
+    if options.weights is None or network == MINKUNET:
+        return None
+    return f"published weights are those of a {MINKUNET}, not of a {network}"
 
 
 def _settings(options: TaskOptions) -> list[tuple[Protocol, float]]:

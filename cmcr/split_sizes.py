@@ -48,6 +48,10 @@ OFFICIAL = {
     # Frames with labels of points; printed.
     ("waymo", "1.4", "training_labelled"): SplitSize(23691, 798),
     ("waymo", "1.4", "validation_labelled"): SplitSize(5976, 202),
+    # The split of 7,481 frames that detectors are compared on (OpenPCDet@8caccce, data/kitti/ImageSets); every frame
+    # counts as a scene.
+    ("kitti", "training", "train"): SplitSize(3712, 3712),
+    ("kitti", "training", "val"): SplitSize(3769, 3769),
 }
 
 #: Why no number of the others is known, by format and release.
@@ -66,7 +70,8 @@ def split_size(dataset: DatasetOptions, split: str) -> SplitSize | None:
     if dataset.toy is None:
         return OFFICIAL.get((dataset.format, dataset.version, split))
     scenes = dataset.toy.train_scenes if split == dataset.splits.train else dataset.toy.validation_scenes
-    return SplitSize(scenes * dataset.toy.keyframes, scenes)
+    scans = scenes * dataset.toy.keyframes
+    return SplitSize(scans, scans if dataset.format == "kitti" else scenes)
 
 
 def why_unknown(dataset: DatasetOptions) -> str:

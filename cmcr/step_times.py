@@ -63,6 +63,7 @@ def finetune_work(config: Config, job: FinetuneJob) -> Work:
 
 def _setting(config: Config, datasets: Sequence[str], job: PretrainJob | FinetuneJob, fields: tuple[str, ...]) -> str:
     values, sensor = job.model_dump(mode="json"), list[int | str]()
+    values["backbone"].pop("kind")  # its sizes tell a network well enough, and they alone did when times were measured
     for options in map(config.datasets.__getitem__, datasets):
         sensor += [options.toy.azimuth_steps, *options.toy.image_size] if options.toy else [options.format]
     recipe = {name: values["recipe"][name] for name in ("batch_size", "optimizer", "workers")}

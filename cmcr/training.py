@@ -7,9 +7,10 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from cmcr.compute import ComputeOptions
-from cmcr.data.batches import Batch, Sample, collate
+from cmcr.data.batches import collate
 from cmcr.data.draws import SeededSampler
 from cmcr.errors import CMCRError
 from cmcr.files import exclusive
@@ -48,7 +49,7 @@ class TrainingModule(pl.LightningModule):
         self.recipe, self.total_steps = recipe, total_steps
         self.measured: dict[str, Tensor] = {}
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the named losses of a batch; their sum is minimised."""
         raise NotImplementedError
 
@@ -60,7 +61,7 @@ class TrainingModule(pl.LightningModule):
         """Return the parameters that are trained at the heads' rate."""
         raise NotImplementedError
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, object]:  # noqa: ARG002
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, object]:  # noqa: ARG002
         """Sum the losses.
 
         Raises:
@@ -88,8 +89,12 @@ class TrainingModule(pl.LightningModule):
 
 
 def make_loader(
-    dataset: Dataset[Sample], recipe: Recipe, seed: int, wanted: NDArray[np.bool_] | None = None
-) -> DataLoader[Batch]:
+    dataset: Dataset[Any],
+    recipe: Recipe,
+    seed: int,
+    wanted: NDArray[np.bool_] | None = None,
+    collate_fn: Callable[[Sequence[Any]], Any] = collate,
+) -> DataLoader[Any]:
     """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept.
 
     Every batch holds one of the ``wanted`` scans, a mask over the data set, where there is one.
@@ -97,10 +102,10 @@ def make_loader(
     length: int = len(dataset)  # type: ignore[arg-type]  # torch leaves its length out of the type
     sampler = SeededSampler(length, seed, wanted, recipe.batch_size)
     return DataLoader(
-        dataset,  # type: ignore[arg-type]  # torch takes batches to be of the type of the items
+        dataset,
         batch_size=recipe.batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=collate_fn,
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
     )
@@ -121,7 +126,7 @@ def job_folder(folder: Path) -> Iterator[None]:
 
 
 def train(
-    module: TrainingModule, loader: DataLoader[Batch], compute: ComputeOptions, folder: Path, identity: str
+    module: TrainingModule, loader: DataLoader[Any], compute: ComputeOptions, folder: Path, identity: str
 ) -> None:
     """Train ``module`` for its recipe's epochs, inside of `job_folder`.
 

@@ -44,3 +44,18 @@ def toy_semantic_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_scene(options, scene, root, parts / f"{scene}.json", "semantic_kitti")
     join_scenes([parts / f"{scene}.json" for scene in options.scene_names("semantic_kitti")], root, "semantic_kitti")
     return root
+
+
+@pytest.fixture(scope="session")
+def toy_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of the same as KITTI's object benchmark: two drives of two frames to train, one to validate."""
+    from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
+
+    root = tmp_path_factory.mktemp("toy_kitti")
+    parts = tmp_path_factory.mktemp("toy_drives")
+    options = ToyCityOptions(train_scenes=2, validation_scenes=1, keyframes=2, image_size=(94, 311), azimuth_steps=360)
+    drives = options.scene_names("kitti")
+    for drive in drives:
+        write_scene(options, drive, root, parts / f"{drive}.json", "kitti")
+    join_scenes([parts / f"{drive}.json" for drive in drives], root, "kitti")
+    return root

@@ -275,7 +275,7 @@ def test_a_method_that_does_not_apply_is_not_run_and_says_why(toy: dict[str, Any
     )
     values = changed(changed(toy, "methods.voxels_only", {}), "plugin_dirs", [str(tmp_path)])
     plan = Plan.of(parse_config(values, "my.yaml"), "my.yaml")
-    assert plan.reasons == {"voxels_only": "Voxels only is defined for voxelnet, not for minkunet"}
+    assert plan.reasons == {"minkunet": {"voxels_only": "Voxels only is defined for voxelnet, not for minkunet"}}
     assert plan.labels["voxels_only"] == "Voxels only"
     assert {run.method for run in plan.runs()} == set(plan.rows) == set(toy["methods"])
 
@@ -367,9 +367,9 @@ def test_rows_are_looked_up_in_published_tables_by_data_alone() -> None:
     assert found["scratch"] == ("Scratch", None, "none")
     # The recipes of the SLidR family run the network of its tables, by the name that the table of names has for it.
     names = read_names(CONFIGS[0].parents[1] / "results" / "reference" / "names.csv")
-    assert names["network", plan.network] == ("MinkUNet34",)
+    assert names["network", plan.network_name("segmentation")] == ("MinkUNet34",)
     smaller = changed(values, "backbone", {"planes": [32] * 8})
-    assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network) not in names
+    assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network_name("segmentation")) not in names
 
 
 def test_a_task_can_name_its_methods(toy: dict[str, Any]) -> None:

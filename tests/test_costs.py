@@ -9,6 +9,7 @@ import yaml
 
 from cmcr.config import parse_config
 from cmcr.costs import backbone_mb, config_sizes, count_jobs, feature_bank_mb, labelled_scans, trainings
+from cmcr.data.voxels import VoxelGrid
 from cmcr.models.backbone import make_backbone
 from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.plan import Plan
@@ -85,7 +86,7 @@ def test_shares_of_scenes_and_of_scans() -> None:
 def test_disk_is_that_of_real_weights_and_features() -> None:
     options = MinkUNetOptions(stem=4, planes=(4,) * 8, blocks=(1,) * 8)
     weights = make_backbone(options).state_dict().values()
-    assert backbone_mb(options) == sum(tensor.nbytes for tensor in weights) / 1e6
+    assert backbone_mb(options, VoxelGrid()) == sum(tensor.nbytes for tensor in weights) / 1e6
     smoke = plan_of("smoke.yaml")
     # 8 scans of 6 images, 32 channels on 14 x 25 cells of float16.
     assert feature_bank_mb(smoke, config_sizes(smoke)) == pytest.approx(8 * 6 * 32 * 14 * 25 * 2 / 1e6)

@@ -81,7 +81,7 @@ def index() -> ScanIndex:
 def model(tmp_path: Path, index: ScanIndex) -> Path:
     torch.manual_seed(0)
     backbone, options = make_backbone(TINY), {"head": {"grid": {"cell_m": 1.0}, "channels": 4}}
-    task = make_task("panoptic", backbone.out_channels, index, options)
+    task = make_task("panoptic", backbone, index, options)
     path = tmp_path / "model.safetensors"
     save_model(path, TaskModel(backbone, task), finetune_job(task="panoptic", options=options, voxels=VOXELS), index)
     return path
@@ -109,8 +109,6 @@ def test_what_cannot_be_drawn_is_refused(
             draw_panoptic(model, bare, 0, "")
     backbone = make_backbone(TINY)
     other = tmp_path / "segmentation.safetensors"
-    save_model(
-        other, TaskModel(backbone, make_task("segmentation", backbone.out_channels, index, {})), finetune_job(), index
-    )
+    save_model(other, TaskModel(backbone, make_task("segmentation", backbone, index, {})), finetune_job(), index)
     with pytest.raises(ConfigError, match="one for segmentation"):
         draw_panoptic(other, index, 0, "")

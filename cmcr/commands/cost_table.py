@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from cmcr.commands.arguments import from_json
-from cmcr.models.backbone import make_backbone, read_record
+from cmcr.models.backbone import MINKUNET, NetworkName, make_backbone, read_record
 from cmcr.pretrain.course import COURSE_FILE, read_course
 from cmcr.pretrain.learned import METHOD_FILE, load_method
 from cmcr.pretrain.plugins import load_plugin_file
@@ -21,12 +21,16 @@ from cmcr.results.overview_figures import cost_figure
 from cmcr.results.scores import read_scores
 from cmcr.results.style import write_figure
 from cmcr.results.table_text import write_tables
+from cmcr.tasks.registry import network_of
 
 
 @dataclass(frozen=True)
 class MethodFiles:
-    """Where the jobs of one method left what they cost; the benchmark files may be absent."""
+    """Where the jobs of one method with one 3D network left what they cost; the benchmark files may be absent."""
 
+    method: str
+    """Its id."""
+    network: NetworkName
     label: str
     compared: bool
     """Whether the figure shows it."""
@@ -45,7 +49,7 @@ class MethodFiles:
 def add_arguments(parser: ArgumentParser) -> None:
     """Files of the jobs in, tables out."""
     parser.add_argument(
-        "--methods", required=True, type=from_json(dict[str, MethodFiles]), help="files of each method id, JSON"
+        "--methods", required=True, type=from_json(dict[str, MethodFiles]), help="files of each row by its key, JSON"
     )
     parser.add_argument("--device", required=True, choices=("cpu", "cuda"), help="what hours are counted of")
     parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
@@ -60,16 +64,22 @@ def run(arguments: Namespace) -> None:
     scores = {str(path): read_scores(path) for path in paths}
     table = cost_table(costs, scores.values(), arguments.device)
     write_tables(arguments.folder, "cost", [table])
-    labels = {method: files.label for method, files in methods.items() if files.compared}
-    hours = {row.keys["method"]: row.cells[0] for row in table.rows}
+    labels = {files.method: files.label for files in methods.values() if files.compared}
+    of_row = {row.keys["method"]: row.cells[0] for row in table.rows}
     found = headlines(scores_table(scores), labels)
+    hours = {
+        (files.method, column.key): of_row[key]
+        for column in found.columns
+        for key, files in methods.items()
+        if network_of(column.key.split("/")[0]) == files.network
+    }
     figure = cost_figure(hours, found.columns, found.cells, labels, table.columns[0].label)
     write_figure(arguments.figures, "cost", figure)
 
 
 def _cost(files: MethodFiles) -> MethodCost:
     return MethodCost(
-        files.label,
+        files.label if files.network == MINKUNET else f"{files.label}, VoxelNet",
         files.trained,
         {seed: _pretrain(files, weights, files.pretrain[seed]) for seed, weights in files.weights.items()},
         {
@@ -80,7 +90,8 @@ def _cost(files: MethodFiles) -> MethodCost:
 
 
 def _pretrain(files: MethodFiles, weights: Path, benchmark: Path) -> PretrainCost:
-    backbone = make_backbone(read_record(weights).backbone)
+    record = read_record(weights)
+    backbone = make_backbone(record.backbone, record.voxels)
     timing: Timing | str = read_timing(benchmark, _starts(weights.parent))
     if not files.trained:
         return PretrainCost(timing, 0, _count(backbone), None)

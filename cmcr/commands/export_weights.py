@@ -7,8 +7,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cmcr.checkpoints import save_tensors
+from cmcr.errors import WeightsError
 from cmcr.models.backbone import load_backbone, read_record
 from cmcr.models.minkowski import to_minkowski
+from cmcr.models.minkunet import MinkUNetOptions
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Write the weights under MinkowskiEngine's names, with the record of what they are."""
     record = read_record(arguments.backbone)
+    if not isinstance(record.backbone, MinkUNetOptions):
+        raise WeightsError(
+            f"{arguments.backbone}\n  expected: weights of a MinkUNet, whose layers MinkowskiEngine has\n"
+            f"  found:    weights of a {record.backbone.kind}"
+        )
     backbone, _ = load_backbone(arguments.backbone, record.backbone, record.voxels)
     tensors = to_minkowski(backbone.state_dict())
     save_tensors(arguments.output, tensors, {"backbone": record.model_dump_json()})

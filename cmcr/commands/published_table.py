@@ -29,7 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=from_json(dict[str, ComparedMethod]),
         help="label, published_as and teacher of each method id, JSON",
     )
-    parser.add_argument("--network", required=True, help="our name of the 3D network")
+    parser.add_argument(
+        "--networks", required=True, type=from_json(dict[str, str]), help="our name of the 3D network by task, JSON"
+    )
+    parser.add_argument(
+        "--detectors", type=from_json(dict[str, str]), default={}, help="published name by data set of detection, JSON"
+    )
     parser.add_argument("--names", required=True, type=Path, help="published names of our things (csv)")
     parser.add_argument("--lineages", required=True, type=Path, help="lineage of each source (csv)")
     parser.add_argument("--splits", required=True, type=Path, help="what published numbers were measured on (csv)")
@@ -48,5 +53,5 @@ def run(arguments: Namespace) -> None:
         gaps=read_gaps(arguments.gaps),
     )
     scores = read_scores_table(arguments.scores)
-    table = published_table(scores, reference, arguments.methods, arguments.network)
+    table = published_table(scores, reference, arguments.methods, arguments.networks, arguments.detectors)
     write_plain_table(arguments.folder, table)

@@ -46,10 +46,12 @@ def run(arguments: Namespace) -> None:
 
 def _measured(plan: Plan, logs: Path) -> Iterator[StepTime]:
     config = plan.config
-    for row in plan.trained_rows:
-        for seed in config.seeds:
-            work = pretrain_work(config, plan.plugins[row].stem, plan.pretrain_job(row, seed))
-            yield from measure(work, _lines(logs / "pretrain" / config.pretrain.dataset / row / f"seed{seed}.log"))
+    for network in plan.networks:
+        for row in plan.trained_on(network):
+            for seed in config.seeds:
+                work = pretrain_work(config, plan.plugins[row].stem, plan.pretrain_job(row, seed, network))
+                folder = logs / "pretrain" / config.pretrain.dataset / network / row
+                yield from measure(work, _lines(folder / f"seed{seed}.log"))
     for run in plan.runs():
         where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
         work = finetune_work(config, plan.finetune_job(run))

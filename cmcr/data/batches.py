@@ -19,6 +19,7 @@ from cmcr.data.image_bank import Bank
 from cmcr.data.images import ImageOptions, PairedImages, load_paired_images, no_images
 from cmcr.data.joined import AnyIndex
 from cmcr.data.pairs import pair_points_with_pixels
+from cmcr.data.range_grid import Cells, RangeGrid, fill_cells, join_cells
 from cmcr.data.scan import Scan
 from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.data.voxels import VoxelGrid, Voxels, voxelize
@@ -38,6 +39,7 @@ class Sample:
         images: the images and the pixels that see the points, or None.
         backbone_VC: (V, C) features of a frozen backbone computed beforehand, or None.
         instances_P: (P,) int32 as in `Scan`, or None.
+        cells: for a network with a bounded grid, what it looks at; each point is then a voxel of its own. Else None.
     """
 
     token: str
@@ -47,6 +49,7 @@ class Sample:
     images: PairedImages | None = None
     backbone_VC: Tensor | None = None
     instances_P: NDArray[np.int32] | None = None
+    cells: Cells | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,8 @@ class Batch:
         superpixels: (I, H, W) int64 superpixel of each pixel, numbered within its image, or None.
         backbone_VC: (V, C) features of a frozen backbone computed beforehand, or None.
         instances_P: (P,) int64 instances, numbered within their scan as in `Scan`, or None.
+        features_M4, cells_M4: for a network with a bounded grid, its M occupied cells: (M, 4) float32 mean x, y, z and
+            intensity, and (M, 4) int32 scan, x, y, z. Each point is then a voxel of its own. Else None.
     """
 
     tokens: tuple[str, ...]
@@ -123,10 +128,20 @@ class Batch:
     superpixels: Tensor | None = None
     backbone_VC: Tensor | None = None
     instances_P: Tensor | None = None
+    features_M4: Tensor | None = None
+    cells_M4: Tensor | None = None
 
     def voxels(self) -> SparseTensor:
-        """Return the network's input."""
+        """Return the input of a network without bounds."""
+        if self.cells_M4 is not None:
+            raise ValueError("this batch was made for a bounded grid, whose network looks at `cells`")
         return SparseTensor(self.intensity_V1, self.coordinates_V4)
+
+    def cells(self) -> tuple[Tensor, Tensor]:
+        """Return the input of a network with a bounded grid: ``features_M4`` and ``cells_M4``."""
+        if self.features_M4 is None or self.cells_M4 is None:
+            raise ValueError("this batch was made for voxels without bounds, not for a bounded grid")
+        return self.features_M4, self.cells_M4
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Return a copy whose tensors lie on ``device`` (Lightning calls this)."""
@@ -145,7 +160,7 @@ class ScanDataset(Dataset[Sample]):
         self,
         index: AnyIndex,
         positions: Sequence[int],
-        grid: VoxelGrid,
+        grid: VoxelGrid | RangeGrid,
         *,
         seed: int = 0,
         augmentation: PointAugmentation | None = None,
@@ -160,7 +175,7 @@ class ScanDataset(Dataset[Sample]):
         Args:
             index: all scans of a split.
             positions: which of them; a draw's position counts in this list.
-            grid: the voxels.
+            grid: the voxels; points outside a bounded grid are left out, and so are their pairs with pixels.
             seed: of the run.
             augmentation: of the points; None leaves them as they are.
             images: how to load images and pairs; None loads none.
@@ -199,11 +214,15 @@ class ScanDataset(Dataset[Sample]):
             if self.augmentation.drop_cuboid is not None:
                 kept = self._kept(scan, points, self.augmentation.drop_cuboid, rng)
                 scan, points = scan.select(kept), points[kept]
+        cells = None
+        if isinstance(self.grid, RangeGrid):
+            cells = fill_cells(points, self.grid)
+            scan, points, cells = _inside(scan, points, cells)
         images = None
         if self.images is not None:
             images = self._paired(scan, in_index, self.images, rng)
-        voxels = voxelize(points[:, :3], self.grid)
-        return Sample(scan.token, points, voxels, scan.labels, images, instances_P=scan.instances)
+        voxels = voxelize(points[:, :3], self.grid) if isinstance(self.grid, VoxelGrid) else _one_by_one(len(points))
+        return Sample(scan.token, points, voxels, scan.labels, images, instances_P=scan.instances, cells=cells)
 
     def _paired(self, scan: Scan, in_index: int, options: ImageOptions, rng: np.random.Generator) -> PairedImages:
         features = None if self.feature_bank is None else self.feature_bank[in_index]
@@ -225,6 +244,24 @@ class ScanDataset(Dataset[Sample]):
         return kept
 
 
+def _inside(scan: Scan, points_P4: NDArray[np.float32], cells: Cells) -> tuple[Scan, NDArray[np.float32], Cells]:
+    """Leave out the points that lie in no cell.
+
+    Raises:
+        DataError: all do.
+    """
+    kept = cells.cell_P >= 0
+    if not kept.any():
+        raise DataError(f"scan {scan.token} of {scan.dataset} has no point within the bounds of the grid")
+    return scan.select(kept), points_P4[kept], dataclasses.replace(cells, cell_P=cells.cell_P[kept])
+
+
+def _one_by_one(points: int) -> Voxels:
+    """Return voxels of one point each; where they lie does not matter, because no network looks at them."""
+    every = np.arange(points)
+    return Voxels(np.column_stack([every, np.zeros((points, 2))]).astype(np.int32), every, every)
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples together as one batch. What only some of them have, such as labels, the batch has not."""
     point_counts = [len(sample.points_P4) for sample in samples]
@@ -238,6 +275,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     instances = [sample.instances_P for sample in samples if sample.instances_P is not None]
     images = [sample.images for sample in samples if sample.images is not None]
     backbone = [sample.backbone_VC for sample in samples if sample.backbone_VC is not None]
+    cells = [sample.cells for sample in samples if sample.cells is not None]
     return Batch(
         tokens=tuple(sample.token for sample in samples),
         points_P4=torch.from_numpy(points),
@@ -249,8 +287,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
         labels_P=torch.from_numpy(np.concatenate(labels)).long() if len(labels) == len(samples) else None,
         backbone_VC=torch.cat(backbone) if len(backbone) == len(samples) else None,
         instances_P=torch.from_numpy(np.concatenate(instances)).long() if len(instances) == len(samples) else None,
+        **(_collate_cells(cells) if len(cells) == len(samples) else {}),
         **(_collate_images(images, first_point) if len(images) == len(samples) else {}),
     )
+
+
+def _collate_cells(cells: Sequence[Cells]) -> dict[str, Any]:
+    """Return the fields of a batch that a network with a bounded grid looks at."""
+    features, coordinates = join_cells(cells)
+    return {"features_M4": torch.from_numpy(features), "cells_M4": torch.from_numpy(coordinates)}
 
 
 def _collate_images(images: Sequence[PairedImages], first_point: NDArray[np.int64]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cmcr.data.augment import PointAugmentation
 from cmcr.data.box_sampling import BoxDatabase, augment_scan
 from cmcr.data.draws import Draw, make_generator
 from cmcr.data.index import ScanIndex
-from cmcr.data.range_grid import Cells, RangeGrid, fill_cells
+from cmcr.data.range_grid import Cells, RangeGrid, fill_cells, join_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +132,12 @@ def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:
     """Put samples together."""
     nothing = Boxes3D(np.empty((0, 7)), np.empty(0, dtype=np.int64))
     boxes = [nothing if sample.boxes is None else sample.boxes for sample in samples]
-    scan = np.repeat(np.arange(len(samples)), [len(sample.cells.coordinates) for sample in samples])
-    coordinates = np.column_stack([scan, np.concatenate([sample.cells.coordinates for sample in samples])])
+    features, coordinates = join_cells([sample.cells for sample in samples])
     return DetectionBatch(
         positions=tuple(sample.position for sample in samples),
         tokens=tuple(sample.token for sample in samples),
-        features_V4=torch.from_numpy(np.concatenate([sample.cells.features for sample in samples])),
-        coordinates_V4=torch.from_numpy(coordinates.astype(np.int32)),
+        features_V4=torch.from_numpy(features),
+        coordinates_V4=torch.from_numpy(coordinates),
         boxes=tuple(torch.from_numpy(each.geometry.astype(np.float32)) for each in boxes),
         classes=tuple(torch.from_numpy(each.classes) for each in boxes),
         velocities=tuple(

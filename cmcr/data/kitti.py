@@ -29,7 +29,7 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
     Raises:
         DataError: a file is missing or damaged, or a coordinate is not finite.
     """
-    camera = _camera(record, root)
+    camera = camera_of(record, root)
     points = read_points(root / record.lidar, record.lidar_bytes, BYTES_PER_POINT // 4)
     points = points[in_view(points, camera)]
     boxes = None
@@ -68,7 +68,8 @@ def in_view(points_P3: NDArray[np.float32], camera: Camera) -> NDArray[np.bool_]
     return (seen[:, 2] > 0) & (u >= 0) & (u < width * depth) & (v >= 0) & (v < height * depth)
 
 
-def _camera(record: ScanRecord, root: Path) -> Camera:
+def camera_of(record: ScanRecord, root: Path) -> Camera:
+    """Return the camera of a frame."""
     (found,) = record.cameras
     rectified_from_camera = pose_from_text(found.world_from_camera[0])
     return Camera(

@@ -5,8 +5,9 @@ Shapes: P points, V occupied cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ Bounds = Annotated[tuple[float, float, float, float, float, float], AfterValidat
 class RangeGrid(Options):
     """Bounds and cells; the defaults are SECOND's on KITTI (OpenPCDet@8caccce, tools/cfgs/kitti_models/second.yaml)."""
 
+    kind: Literal["bounded"] = "bounded"
+    """Tells these cells from those of `VoxelGrid`, which has no bounds."""
     bounds_m: Bounds = (0.0, -40.0, -3.0, 70.4, 40.0, 1.0)
     """Lowest x, y, z and highest x, y, z in metres in the LiDAR frame; points outside are not looked at."""
     cell_m: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.05, 0.05, 0.1)
@@ -76,3 +79,9 @@ def fill_cells(points_P4: NDArray[np.float32], grid: RangeGrid) -> Cells:
         (np.column_stack(total) / count[:, None]).astype(np.float32),
         cell_P,
     )
+
+
+def join_cells(scans: Sequence[Cells]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the (V, 4) features and the (V, 4) scan, x, y, z of the cells of several scans, in order."""
+    coordinates = [np.pad(cells.coordinates, ((0, 0), (1, 0)), constant_values=n) for n, cells in enumerate(scans)]
+    return np.concatenate([cells.features for cells in scans]), np.concatenate(coordinates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -24,6 +24,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class AnchorHeadOptions(Options):
     """Anchors, losses and decoding; the defaults are SECOND's on KITTI (OpenPCDet@8caccce, second.yaml)."""
 
+    kind: Literal["second"] = "second"
+    """Anchors."""
     anchors: tuple[AnchorOptions, ...] = KITTI_ANCHORS
     """One for each class, from class 1."""
     class_weight: Weight = 1.0

@@ -1,21 +1,36 @@
-"""The 3D backbone as a file: its weights, and what they were trained on and with."""
+"""The 3D backbone: which networks there are, what they make of a batch, and their weights as a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, overload
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from torch import Tensor
 
 from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.data.batches import Batch
 from cmcr.data.index import ScanIndex
 from cmcr.data.joined import JOIN
+from cmcr.data.range_grid import RangeGrid
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.models.minkunet import MinkUNet, MinkUNetOptions
+from cmcr.models.voxelnet import VoxelNet, VoxelNetOptions, sample_map
 from cmcr.options import Options
 
-#: Channels of the network's input: the intensity.
+#: The networks, by the names that methods and folders have for them.
+MINKUNET: Literal["minkunet"] = "minkunet"
+VOXELNET: Literal["voxelnet"] = "voxelnet"
+NetworkName = Literal["minkunet", "voxelnet"]
+NETWORKS: tuple[NetworkName, ...] = (MINKUNET, VOXELNET)
+
+#: A network's size, the cells that it looks at, and the network itself.
+NetworkOptions = Annotated[MinkUNetOptions | VoxelNetOptions, Field(discriminator="kind")]
+Grid = Annotated[VoxelGrid | RangeGrid, Field(discriminator="kind")]
+Backbone = MinkUNet | VoxelNet
+
+#: Channels of a MinkUNet's input: the intensity.
 INPUT_CHANNELS = 1
 #: Data set of a backbone that was not pre-trained.
 NO_DATASET = "none"
@@ -35,10 +50,11 @@ class BackboneRecord(Options):
     ``published`` where it is not known."""
     seed: int
     """Seed of pre-training."""
-    backbone: MinkUNetOptions
+    backbone: NetworkOptions
     """The network that the weights fill."""
-    voxels: VoxelGrid
-    """The voxels it was trained on; on others the weights are worth little."""
+    voxels: Grid
+    """The cells it was trained on. On others the weights of a MinkUNet are worth little; a VoxelNet, whose detectors
+    are usually pre-trained on larger cells, takes any."""
     data_checksum: str
     """Checksum of the index of its scans, of several with a plus between them; empty for a method that does not
     pre-train."""
@@ -80,12 +96,49 @@ class BackboneRecord(Options):
             )
 
 
-def make_backbone(options: MinkUNetOptions) -> MinkUNet:
-    """Build the network, freshly initialised; its last level's features come out."""
-    return MinkUNet(options, in_channels=INPUT_CHANNELS, out_channels=None)
+@overload
+def make_backbone(options: MinkUNetOptions, grid: VoxelGrid | None = None) -> MinkUNet: ...
+@overload
+def make_backbone(options: VoxelNetOptions, grid: RangeGrid) -> VoxelNet: ...
+@overload
+def make_backbone(options: MinkUNetOptions | VoxelNetOptions, grid: VoxelGrid | RangeGrid) -> Backbone: ...
 
 
-def save_backbone(path: Path, backbone: MinkUNet, record: BackboneRecord) -> None:
+def make_backbone(
+    options: MinkUNetOptions | VoxelNetOptions, grid: VoxelGrid | RangeGrid | None = None
+) -> MinkUNet | VoxelNet:
+    """Build the network, freshly initialised.
+
+    Of a MinkUNet, whose layers do not know its voxels, the last level's features come out; of a VoxelNet, a map.
+
+    Raises:
+        ConfigError: network and cells do not go together, or the grid is too low for a VoxelNet.
+    """
+    if isinstance(options, MinkUNetOptions):
+        if isinstance(grid, RangeGrid):
+            raise ConfigError("a MinkUNet looks at voxels without bounds, and was given a bounded grid")
+        return MinkUNet(options, in_channels=INPUT_CHANNELS, out_channels=None)
+    if not isinstance(grid, RangeGrid):
+        raise ConfigError("a VoxelNet looks at a bounded grid, and was given none")
+    try:
+        return VoxelNet(options, grid)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def point_features(backbone: Backbone, batch: Batch) -> Tensor:
+    """Return the (V, C) features of a batch's voxels.
+
+    For a VoxelNet every point of a batch is a voxel of its own: what it gets is read from the map, bilinearly.
+    """
+    if isinstance(backbone, VoxelNet):
+        features_M4, coordinates_M4 = batch.cells()
+        map_BCHW = backbone(features_M4, coordinates_M4, len(batch.tokens))
+        return sample_map(map_BCHW, batch.points_P4, batch.scan_P, backbone.grid)
+    return backbone(batch.voxels())
+
+
+def save_backbone(path: Path, backbone: Backbone, record: BackboneRecord) -> None:
     """Write weights and record as safetensors, atomically."""
     save_tensors(path, backbone.state_dict(), {"backbone": record.model_dump_json()})
 
@@ -105,21 +158,32 @@ def read_record(path: Path) -> BackboneRecord:
         ) from None
 
 
-def load_backbone(path: Path, options: MinkUNetOptions, voxels: VoxelGrid) -> tuple[MinkUNet, BackboneRecord]:
+@overload
+def load_backbone(path: Path, options: MinkUNetOptions, voxels: VoxelGrid) -> tuple[MinkUNet, BackboneRecord]: ...
+@overload
+def load_backbone(
+    path: Path, options: MinkUNetOptions | VoxelNetOptions, voxels: VoxelGrid | RangeGrid
+) -> tuple[Backbone, BackboneRecord]: ...
+
+
+def load_backbone(
+    path: Path, options: MinkUNetOptions | VoxelNetOptions, voxels: VoxelGrid | RangeGrid
+) -> tuple[Backbone, BackboneRecord]:
     """Build the network of ``options`` and fill it.
 
-    ``options`` may differ from those of pre-training in what is no part of the weights (momentum of BatchNorm).
+    ``options`` may differ from those of pre-training in what is no part of the weights: momentum of BatchNorm and, of a
+    VoxelNet, the grid.
 
     Raises:
         WeightsError: the file is missing, damaged, without record, of another network or for other voxels.
     """
     record = read_record(path)
-    if record.voxels != voxels:
+    if isinstance(voxels, VoxelGrid) and record.voxels != voxels:
         raise WeightsError(
             f"{path}\n  expected: weights for the voxels {voxels.model_dump_json()}\n"
             f"  found:    weights for the voxels {record.voxels.model_dump_json()}\n"
             "  way out:  pre-train and fine-tune with the same voxels"
         )
-    backbone = make_backbone(options)
+    backbone = make_backbone(options, voxels)
     load_strictly(backbone, read_tensors(path), path)
     return backbone, record

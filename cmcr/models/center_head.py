@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import AfterValidator, Field, PositiveInt
@@ -41,6 +41,8 @@ class CenterHeadOptions(Options):
     velocities.)
     """
 
+    kind: Literal["centre"] = "centre"
+    """Centres."""
     groups: Annotated[tuple[tuple[PositiveInt, ...], ...], AfterValidator(_each_once)]
     """Numbers of the classes of each group, every class once."""
     channels: PositiveInt = 64

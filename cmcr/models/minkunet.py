@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ Planes = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt, 
 class MinkUNetOptions(Options):
     """Size of a MinkUNet; the defaults are MinkUNet34 (Res16UNet34C in valeoai/SLidR@14729d0:model/minkunet.py)."""
 
-    id: ClassVar[str] = "minkunet"
+    kind: Literal["minkunet"] = "minkunet"
     """By which methods name the network they are defined for."""
 
     stem: PositiveInt = 32

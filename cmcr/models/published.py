@@ -208,7 +208,8 @@ def _voxels(path: Path, content: Mapping[Any, Any]) -> VoxelGrid | None:
     """
     if path.suffix == ".safetensors":
         try:
-            return read_record(path).voxels
+            voxels = read_record(path).voxels
+            return voxels if isinstance(voxels, VoxelGrid) else None
         except WeightsError:
             return None
     config = content.get("config")

@@ -1,7 +1,10 @@
-"""SECOND and CenterPoint: VoxelNet, the network on the map from above, and one of the two heads."""
+"""SECOND and CenterPoint: what they put on the map of a VoxelNet, a 2D network and one of two heads."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from cmcr.boxes.detections import Detections
@@ -11,19 +14,20 @@ from cmcr.models.bev import BevBackbone, BevOptions
 from cmcr.models.center_head import CenterHead, CenterHeadOptions
 from cmcr.models.voxelnet import MAP_STRIDE, VoxelNet
 
+HeadOptions = Annotated[AnchorHeadOptions | CenterHeadOptions, Field(discriminator="kind")]
+
 
 class Second(nn.Module):
-    """A detector around a `VoxelNet`, which is what pre-training trains.
+    """All of a detector but its `VoxelNet`, which is what pre-training trains.
 
     Attributes:
-        backbone: the VoxelNet.
         above: the 2D network.
         head: with anchors (SECOND, Sensors 2018, 18(10), 3337) or with centres (CenterPoint, arXiv:2006.11275).
     """
 
     def __init__(self, backbone: VoxelNet, bev: BevOptions, head: AnchorHeadOptions | CenterHeadOptions):
+        """Build both for the map of ``backbone``, which is only asked for its sizes."""
         super().__init__()
-        self.backbone = backbone
         self.above = BevBackbone(bev, backbone.map_channels)
         height, width = (-(-cells // self.above.stride) for cells in backbone.map_shape)
         self.head: AnchorHead | CenterHead
@@ -32,20 +36,16 @@ class Second(nn.Module):
         else:
             self.head = CenterHead(head, self.above.out_channels, backbone.grid, MAP_STRIDE * self.above.stride)
 
-    def forward(self, batch: DetectionBatch) -> Tensor:
-        """Return the (B, C, H, W) map that the head reads."""
-        return self.above(self.backbone(batch.features_V4, batch.coordinates_V4, len(batch)))
+    def forward(self, map_BCHW: Tensor) -> Any:
+        """Return the output of the head."""
+        return self.head(self.above(map_BCHW))
 
-    def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
+    def losses(self, outputs: Any, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the weighted losses of the head; their sum is minimised."""
-        map_BCHW = self(batch)
         if isinstance(self.head, AnchorHead):
-            return self.head.losses(self.head(map_BCHW), batch.boxes, batch.classes)
-        return self.head.losses(self.head(map_BCHW), batch.boxes, batch.classes, batch.velocities)
+            return self.head.losses(outputs, batch.boxes, batch.classes)
+        return self.head.losses(outputs, batch.boxes, batch.classes, batch.velocities)
 
-    def detect(self, batch: DetectionBatch) -> list[Detections]:
+    def detect(self, outputs: Any) -> list[Detections]:
         """Return what is found in each scan."""
-        map_BCHW = self(batch)
-        if isinstance(self.head, AnchorHead):
-            return self.head.detect(self.head(map_BCHW))
-        return self.head.detect(self.head(map_BCHW))
+        return self.head.detect(outputs)

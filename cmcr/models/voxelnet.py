@@ -5,7 +5,7 @@ OpenPCDet@8caccce, pcdet/models/backbones_3d/spconv_backbone.py, ``VoxelBackBone
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -24,7 +24,7 @@ MAP_STRIDE = 8
 class VoxelNetOptions(Options):
     """Size of a VoxelNet; the defaults are VoxelBackBone8x."""
 
-    id: ClassVar[str] = "voxelnet"
+    kind: Literal["voxelnet"] = "voxelnet"
     """By which methods name the network they are defined for."""
 
     channels: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64, 64)
@@ -36,6 +36,24 @@ class VoxelNetOptions(Options):
     heights_above: Literal[0, 1] = 1
     """Empty cells above the grid. With one, as in OpenPCDet, 40 heights become 2 in the map; SLidR pre-trains without
     (valeoai/SLidR@14729d0, model/spconv_backbone.py), and they become 1. The weights are the same."""
+
+
+def map_size(options: VoxelNetOptions, grid: RangeGrid) -> tuple[int, int, int]:
+    """Return the cells of the map along y and x, and the heights that are folded into its channels.
+
+    Raises:
+        ValueError: the grid is too low.
+    """
+    x, y, z = grid.shape
+    # What the layers make of the grid's shape, once along each axis: halved with padding, and z without at last.
+    for _ in range(3):
+        x, y = (x + 1) // 2, (y + 1) // 2
+    heights = ((((z + options.heights_above + 1) // 2 + 1) // 2 - 3) // 2 + 1 - 3) // 2 + 1
+    if heights < 1:
+        raise ValueError(
+            f"a grid of {grid.shape} cells is too low for VoxelNet; it needs {25 - options.heights_above} of them"
+        )
+    return y, x, heights
 
 
 class _Block(nn.Module):
@@ -54,6 +72,8 @@ class _Block(nn.Module):
 
 class VoxelNet(nn.Module):
     """Four levels of sparse convolutions, the last with its heights folded into the channels of a dense map.
+
+    No weight depends on the grid: a network trained on one may be run on another, with larger or smaller cells.
 
     Attributes:
         map_channels: channels of the map that `forward` returns.
@@ -80,16 +100,13 @@ class VoxelNet(nn.Module):
             *(halve(four, eight, pad_z=0), same(eight), same(eight)),
             _Block(VolumeConvolution(eight, options.top, (1, 1, 3), (1, 1, 2), (0, 0, 0)), options.top, momentum),
         )
-        # What the layers make of the grid's shape, once along each axis: halved with padding, and z without at last.
-        x, y, z = self.shape
-        for _ in range(3):
-            x, y = (x + 1) // 2, (y + 1) // 2
-        z = ((((z + 1) // 2 + 1) // 2 - 3) // 2 + 1 - 3) // 2 + 1
-        if z < 1:
-            raise ValueError(
-                f"a grid of {grid.shape} cells is too low for VoxelNet; it needs {25 - self.heights_above}"
-            )
-        self.map_shape, self.map_channels = (y, x), options.top * z
+        y, x, heights = map_size(options, grid)
+        self.map_shape, self.map_channels = (y, x), options.top * heights
+
+    @property
+    def out_channels(self) -> int:
+        """Width of a point's features, as `sample_map` reads them."""
+        return self.map_channels
 
     @property
     def shape(self) -> tuple[int, int, int]:

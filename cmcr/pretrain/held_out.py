@@ -22,9 +22,8 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.evaluation.occupancy import OccupancyAccuracy
 from cmcr.files import sha256_of_json
 from cmcr.losses.image_reconstruction import error_inside_masks
-from cmcr.models.backbone import BackboneRecord, load_backbone
+from cmcr.models.backbone import Backbone, BackboneRecord, load_backbone, point_features
 from cmcr.models.image_encoder import ImageEncoder
-from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.course import end_of_course, read_course
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.learned import METHOD_FILE, load_method
@@ -45,7 +44,7 @@ class Pretrained:
     """Backbone, method and image encoder after training, and the scans they are shown."""
 
     job: PretrainJob
-    backbone: MinkUNet
+    backbone: Backbone
     method: PretrainMethod
     record: BackboneRecord
     encoder: ImageEncoder | None
@@ -103,7 +102,7 @@ class Pretrained:
         batch = collate([self.scans[position]]).to(self.job.compute.device)
         # Of a family of its own: training counts its steps from the same seed.
         generator = torch.Generator().manual_seed((self.job.seed + 1) * 1_000_003 - 1 - position)
-        return Step(batch, self.backbone(batch.voxels()), self.encode, generator)
+        return Step(batch, point_features(self.backbone, batch), self.encode, generator)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

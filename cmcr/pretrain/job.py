@@ -10,8 +10,7 @@ from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
 from cmcr.data.superpixels import SuperpixelOptions
-from cmcr.data.voxels import VoxelGrid
-from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.models.backbone import Grid, NetworkOptions
 from cmcr.options import Options
 from cmcr.recipe import Recipe
 
@@ -25,10 +24,10 @@ class PretrainJob(Options):
     """The method's options where they differ from its defaults."""
     seed: NonNegativeInt
     """Seed of initialisation, order, augmentation and sampling."""
-    backbone: MinkUNetOptions
+    backbone: NetworkOptions
     """The 3D network."""
-    voxels: VoxelGrid
-    """Its voxels."""
+    voxels: Grid
+    """The cells that it looks at."""
     recipe: Recipe
     """Optimiser, schedule and length."""
     augmentation: PointAugmentation

@@ -18,9 +18,15 @@ from cmcr.data.image_bank import Bank, arrays_of
 from cmcr.data.joined import AnyIndex
 from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.files import sha256_of_json
-from cmcr.models.backbone import NO_DATASET, BackboneRecord, make_backbone, save_backbone
+from cmcr.models.backbone import (
+    NO_DATASET,
+    Backbone,
+    BackboneRecord,
+    make_backbone,
+    point_features,
+    save_backbone,
+)
 from cmcr.models.image_encoder import ImageEncoder
-from cmcr.models.minkunet import MinkUNet
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.learned import METHOD_FILE, save_method
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
@@ -34,7 +40,7 @@ class PretrainModule(TrainingModule):
     """Backbone and method in training."""
 
     def __init__(
-        self, backbone: MinkUNet, method: PretrainMethod, encoder: ImageEncoder | None, job: PretrainJob, steps: int
+        self, backbone: Backbone, method: PretrainMethod, encoder: ImageEncoder | None, job: PretrainJob, steps: int
     ):
         super().__init__(job.recipe, steps)
         self.backbone, self.method, self.seed = backbone, method, job.seed
@@ -53,7 +59,7 @@ class PretrainModule(TrainingModule):
         """Return the method's losses. Its randomness depends on (seed, step) alone, so that a resume repeats it."""
         step = Step(
             batch=batch,
-            voxel_VC=self.backbone(batch.voxels()),
+            voxel_VC=point_features(self.backbone, batch),
             encode=self.encode,
             generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
         )
@@ -100,7 +106,7 @@ def pretrain(
         CMCRError: a loss is not finite.
     """
     prepare(job.compute, job.seed)
-    backbone = make_backbone(job.backbone)
+    backbone = make_backbone(job.backbone, job.voxels)
     if encoder is not None:
         encoder.to(job.compute.device)
     with job_folder(folder):
@@ -128,7 +134,7 @@ def pretrain(
 def _train(
     job: PretrainJob,
     method_class: type[PretrainMethod],
-    backbone: MinkUNet,
+    backbone: Backbone,
     index: AnyIndex,
     encoder: ImageEncoder | None,
     feature_bank: Bank | None,

@@ -66,7 +66,7 @@ def describe_run(plan: Plan, values: Mapping[str, Any]) -> RunCard:
                 paper=plan.classes[row].source.paper,
                 code=plan.classes[row].source.code,
                 ablation_of=plan.config.methods[row].ablation_of,
-                why_not=plan.reasons.get(row),
+                why_not="; ".join(dict.fromkeys(found[row] for found in plan.reasons.values() if row in found)) or None,
             )
             for row, label in plan.labels.items()
         ],

@@ -12,6 +12,7 @@ from cmcr.results.held_out import MEASURES, HeldOut
 from cmcr.results.scores import Provenance, Scores
 from cmcr.results.summary import MEAN_METRICS, NO_RUN, Cell, cell_over_seeds, refuse_mixture, seeds_phrase
 from cmcr.results.tables import Column, Row, Table, metric_label
+from cmcr.tasks.registry import network_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _job(path: str, record: Scores, labels: Mapping[str, str]) -> Job:
     headline = MEAN_METRICS.get(record.task, (record.metrics[0].metric,))[0]
     metric = next((m for m in record.metrics if m.metric == headline and m.class_name == "all"), record.metrics[0])
     folder = PurePosixPath(path).parent
-    pretrained = f"pretrain/{record.pretrain_dataset}/{record.method}/seed{record.seed}"
+    pretrained = f"pretrain/{record.pretrain_dataset}/{network_of(record.task)}/{record.method}/seed{record.seed}"
     return Job(
         task=record.task,
         dataset=record.dataset,

@@ -31,6 +31,12 @@ class Kind(NamedTuple):
 #: Named ``<kind>_<dataset>_<method>``.
 _OF_METHODS: Final = {
     "losses": Kind(COURSE, "Losses", "Each loss and each measured scalar over the steps of pre-training."),
+    "losses_voxelnet": Kind(
+        COURSE, "Losses with VoxelNet", "Each loss and each measured scalar over the steps of pre-training a VoxelNet."
+    ),
+    "codebook_voxelnet": Kind(
+        COURSE, "Codebook with VoxelNet", "How many codes were in use, over the steps of pre-training a VoxelNet."
+    ),
     "codebook": Kind(COURSE, "Codebook", "How many codes of the codebook were in use, over the steps of pre-training."),
     "features": Kind(
         PANELS, "Features", "The cameras' images, the points paired with them, and the learned features in colours."
@@ -39,6 +45,11 @@ _OF_METHODS: Final = {
         PANELS, "Rebuilt images", "Images of a scan that pre-training never saw, masked, and rebuilt by the method."
     ),
     "occupancy": Kind(PANELS, "Occupied space", "What the method takes for occupied on a scan it never saw."),
+    "boxes": Kind(
+        PANELS,
+        "Boxes",
+        "The boxes that a fine-tuned detector finds, dashed, and the labelled ones; in the image and above.",
+    ),
     "panoptic": Kind(PANELS, "Instances", "The instances that a fine-tuned network finds, beside the true ones."),
 }
 #: Of a whole run, named by nothing else.

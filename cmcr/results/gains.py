@@ -28,7 +28,7 @@ def gains_table(
     frames: Sequence[FrameCounts],
     baseline: str,
     methods: Mapping[str, str],
-    reasons: Mapping[str, str] | None = None,
+    reasons: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Table:
     """Methods by gain over a baseline in the headline metric, on every data set and in every setting.
 
@@ -36,7 +36,7 @@ def gains_table(
         frames: statistics of all runs; those of other methods are left out.
         baseline: id of the method that the others are compared with.
         methods: label for print by id, in printing order, with the baseline's.
-        reasons: why a method has no numbers, by id, where that is known beforehand.
+        reasons: why a method has no numbers, by task and id, where that is known beforehand.
 
     Raises:
         ScoresError: there is no run of the baseline, or runs would be compared that were scored on different scans.
@@ -57,8 +57,10 @@ def gains_table(
     rows = []
     for method, label in methods.items():
         if method != baseline:
-            missing = (reasons or {}).get(method, NO_RUN)
-            cells = [_gain(place, runs[place, method], runs[place, baseline], missing) for place in places]
+            cells = []
+            for place in places:
+                missing = (reasons or {}).get(place[0], {}).get(method, NO_RUN)
+                cells.append(_gain(place, runs[place, method], runs[place, baseline], missing))
             rows.append(Row({"method": method, "baseline": baseline}, "", label, cells))
     toy = " on toy data" if any(found.record.toy for found in frames) else ""
     caption = (

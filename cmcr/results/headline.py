@@ -27,7 +27,7 @@ class Headlines:
 def headlines(
     scores: pd.DataFrame,
     methods: Mapping[str, str],
-    reasons: Mapping[str, str] | None = None,
+    reasons: Mapping[str, Mapping[str, str]] | None = None,
     absent: Mapping[str, Mapping[str, AbsentDataset]] | None = None,
     without: Collection[str] = (),
 ) -> Headlines:
@@ -36,7 +36,7 @@ def headlines(
     Args:
         scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
         methods: label for print by id, in printing order.
-        reasons: why a method has no numbers, by id, where that is known beforehand.
+        reasons: why a method has no numbers, by task and id, where that is known beforehand.
         absent: data sets that could not be had, by task and id.
         without: ids of data sets that are left out.
 
@@ -49,7 +49,7 @@ def headlines(
         if task not in set(scores["task"]):
             continue
         missing = {name: why for name, why in (absent or {}).get(task, {}).items() if name not in without}
-        summary = summarise(scores, task, methods, reasons, missing)
+        summary = summarise(scores, task, methods, (reasons or {}).get(task), missing)
         for dataset in summary.datasets:
             found.datasets[task, dataset.id] = dataset
             for setting in dataset.settings:

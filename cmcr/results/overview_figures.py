@@ -106,13 +106,19 @@ def _draw_ladder(axes: Axes, cells: Sequence[Cell], base: float | None) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def cost_figure(hours: Mapping[str, Cell], columns: Sequence[Column], cells: Mapping[tuple[str, str], Cell], labels: Mapping[str, str], unit: str) -> Figure:
+def cost_figure(
+    hours: Mapping[tuple[str, str], Cell],
+    columns: Sequence[Column],
+    cells: Mapping[tuple[str, str], Cell],
+    labels: Mapping[str, str],
+    unit: str,
+) -> Figure:
     """Cost against quality: each method's hours of pre-training on a logarithmic axis, its score upwards.
 
     Methods without pre-training cost nothing, which such an axis does not have; they are lines across.
 
     Args:
-        hours: of pre-training, by method.
+        hours: of the pre-training behind a score, by method and key of the column, where there is a score.
         columns: headline metrics; a panel for the first setting of each data set and task.
         cells: scores by method and key of the column.
         labels: name for print by method, in printing order.
@@ -125,9 +131,10 @@ def cost_figure(hours: Mapping[str, Cell], columns: Sequence[Column], cells: Map
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, column in zip(all_axes, panels, strict=True):
             for method, label in labels.items():
-                cell, cost, look = cells[method, column.key], hours[method], looks[method]
+                cell, look = cells[method, column.key], looks[method]
                 if cell.mean is None:
                     continue
+                cost = hours[method, column.key]
                 if cost.mean is None:
                     axes.axhline(cell.mean, color=look.colour, linestyle="--", linewidth=1, label=label)
                 else:

@@ -59,10 +59,12 @@ def find_counterparts(
     percent: float,
     metric: str,
     network: str,
+    detector: str | None = None,
 ) -> list[Counterpart]:
     """Return what was printed for one of our cells, all named as we name them; different numbers stay apart.
 
-    Numbers of another teacher are left out where there are some of ours.
+    Numbers of another teacher are left out where there are some of ours. A detector has its published name; None takes
+    any.
     """
     asked = {
         "method": _method_names(reference, method),
@@ -73,6 +75,8 @@ def find_counterparts(
         "protocol": (protocol,),
         "label_ratio": (percent,),
     }
+    if detector is not None:
+        asked["detector"] = (detector,)
     if pretrain_dataset != PUBLISHED_DATASET:  # weights that do not say what they were trained on
         asked["pretrain_dataset"] = reference.published_names("dataset", pretrain_dataset)
     found = [v for v in reference.values if all(getattr(v, name) in allowed for name, allowed in asked.items())]
@@ -88,7 +92,11 @@ def find_counterparts(
 
 
 def published_table(
-    scores: pd.DataFrame, reference: Reference, methods: Mapping[str, ComparedMethod], network: str
+    scores: pd.DataFrame,
+    reference: Reference,
+    methods: Mapping[str, ComparedMethod],
+    networks: Mapping[str, str],
+    detectors: Mapping[str, str] | None = None,
 ) -> PlainTable:
     """Every number of a run that has a published counterpart, beside it; different printed numbers below each other.
 
@@ -96,7 +104,8 @@ def published_table(
         scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
         reference: the published numbers.
         methods: what is compared, by id, in printing order.
-        network: our name of the 3D network.
+        networks: our name of the 3D network, by task.
+        detectors: published name of the detector, by data set of detection.
 
     Raises:
         ScoresError: all scores are of toy data, or a mixture must not be averaged (see `summarise`).
@@ -109,7 +118,7 @@ def published_table(
             "  way out:  the tables of the tasks compare the methods of a toy run with each other"
         )
     notes = [f"{name}: toy data, not compared." for name in sorted(set(scores[scores["toy"]]["dataset"]))]
-    writer = _Writer(reference, methods, network, notes)
+    writer = _Writer(reference, methods, networks, detectors or {}, notes)
     for task in sorted(set(real["task"])):
         writer.add_task(real, task)
     return writer.table()
@@ -119,9 +128,15 @@ class _Writer:
     """Collects the lines of the table."""
 
     def __init__(
-        self, reference: Reference, methods: Mapping[str, ComparedMethod], network: str, notes: Iterable[str]
+        self,
+        reference: Reference,
+        methods: Mapping[str, ComparedMethod],
+        networks: Mapping[str, str],
+        detectors: Mapping[str, str],
+        notes: Iterable[str],
     ):
-        self.reference, self.methods, self.network, self.notes = reference, methods, network, list(notes)
+        self.reference, self.methods, self.notes = reference, methods, list(notes)
+        self.networks, self.detectors = networks, detectors
         self.lines: list[list[str]] = []
         self.rows: list[dict[str, object]] = []
         self.sources: dict[tuple[str, str], int] = {}
@@ -180,7 +195,8 @@ class _Writer:
             protocol=protocol,
             percent=setting.percent,
             metric=metric,
-            network=self.network,
+            network=self.networks[summary.task],
+            detector=self.detectors.get(dataset.id) if summary.task == "detection" else None,
         )
         gap = self._gap(summary.task, dataset.id, metric, compared)
         if not counterparts and gap is None:

@@ -11,6 +11,7 @@ from typing import Any
 from cmcr.checkpoints import read_metadata
 from cmcr.errors import ScoresError, WeightsError
 from cmcr.results.scores import Metric, Scores, read_scores
+from cmcr.tasks.registry import network_of
 
 SCORES_FILE, MODEL_FILE = "scores.json", "model.safetensors"
 BACKBONE_FILE, METHOD_FILE = "backbone.safetensors", "method.safetensors"
@@ -62,7 +63,8 @@ class FoundRun:
         found: dict[str, Any] = {}
         if len(self.path.resolve().parents) <= _DEPTH:
             return found
-        folder = self.path.resolve().parents[_DEPTH] / "pretrain" / scores.pretrain_dataset / scores.method
+        of_dataset = self.path.resolve().parents[_DEPTH] / "pretrain" / scores.pretrain_dataset
+        folder = of_dataset / network_of(scores.task) / scores.method
         for name in (BACKBONE_FILE, METHOD_FILE):
             path = folder / f"seed{scores.seed}" / name
             for key, text in (read_metadata(path) if path.is_file() else {}).items():

@@ -15,14 +15,19 @@ from cmcr.errors import ScoresError
 METRIC_LABELS = {
     **{"miou": "mIoU", "fwiou": "fwIoU", "iou": "IoU"},
     **{"pq": "PQ", "sq": "SQ", "rq": "RQ", "pq_dagger": "PQ-dagger", "pq_things": "PQ things", "pq_stuff": "PQ stuff"},
+    **{"map": "mAP", "nds": "NDS", "ap": "AP", "ap_3d_easy": "3D easy", "ap_3d_hard": "3D hard"},
+    **{"ap_bev_moderate": "from above", "ap_image_moderate": "image", "aos_moderate": "AOS"},
+    **{"ap_car": "AP car", "ap_pedestrian": "AP pedestrian", "ap_cyclist": "AP cyclist"},
 }
 #: Metrics over all classes by task; the first ranks the methods.
 MEAN_METRICS = {
     "segmentation": ("miou", "fwiou"),
     "panoptic": ("pq", "pq_things", "pq_stuff", "sq", "rq", "pq_dagger", "miou"),
+    # What ``map`` averages, and what stands beside it, is the benchmark's of each data set.
+    "detection": ("map", "nds", "ap_3d_easy", "ap_3d_hard", "ap_bev_moderate", "ap_image_moderate"),
 }
 #: The metric that each class has, by task.
-CLASS_METRIC = {"segmentation": "iou", "panoptic": "pq"}
+CLASS_METRIC = {"segmentation": "iou", "panoptic": "pq", "detection": "ap"}
 NO_RUN = "no run"
 
 
@@ -118,6 +123,10 @@ class Summary:
     def classes(self, dataset: str, metric: str) -> list[str]:
         """Names of the data set's classes that have this metric, in alphabetical order."""
         return sorted({c for d, _, _, m, c in self.cells if d == dataset and m == metric and c != "all"})
+
+    def has(self, dataset: str, metric: str) -> bool:
+        """Whether any score of the data set has this metric."""
+        return any((d, m) == (dataset, metric) for d, _, _, m, _ in self.cells)
 
     def direction(self, metric: str) -> bool:
         """Whether higher is better.

@@ -114,7 +114,8 @@ def per_class_tables(
         scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
         task: ``segmentation``, ``detection`` or ``panoptic``.
         metric: id of the metric that each class has, for example ``iou``.
-        means: ids of metrics over all classes that stand before them, for example ``miou`` and ``fwiou``.
+        means: ids of metrics over all classes that stand before them, for example ``miou`` and ``fwiou``, where a data
+            set has them.
         methods: label for print by id; a row each in every block, in this order.
         reasons: why a method has no numbers, by id, where that is known beforehand.
 
@@ -126,7 +127,8 @@ def per_class_tables(
 
 
 def _per_class_table(summary: Summary, dataset: DatasetSummary, metric: str, means: Sequence[str]) -> Table:
-    asked = [(mean, "all") for mean in means] + [(metric, name) for name in summary.classes(dataset.id, metric)]
+    asked = [(mean, "all") for mean in means if summary.has(dataset.id, mean)]
+    asked += [(metric, name) for name in summary.classes(dataset.id, metric)]
     columns = [
         Column(m if c == "all" else f"{m}/{c}", metric_label(m) if c == "all" else class_label(c), "", summary.direction(m))
         for m, c in asked

@@ -16,7 +16,7 @@ def transfer_table(
     scores: pd.DataFrame,
     pretrained_on: Collection[str],
     methods: Mapping[str, str],
-    reasons: Mapping[str, str] | None = None,
+    reasons: Mapping[str, Mapping[str, str]] | None = None,
     absent: Mapping[str, Mapping[str, AbsentDataset]] | None = None,
 ) -> Table:
     """Methods by headline metric, on every data set that pre-training did not see.
@@ -25,7 +25,7 @@ def transfer_table(
         scores: tidy table as `cmcr.results.collect.read_scores_table` gives it.
         pretrained_on: ids of the data sets of pre-training.
         methods: label for print by id; one row each, in this order.
-        reasons: why a method has no numbers, by id, where that is known beforehand.
+        reasons: why a method has no numbers, by task and id, where that is known beforehand.
         absent: data sets that could not be had, by task and id; their columns say why.
 
     Raises:

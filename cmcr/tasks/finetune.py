@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from cmcr.compute import prepare
-from cmcr.data.batches import Batch, Sample, ScanDataset
+from cmcr.data.batches import ScanDataset
 from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError
 from cmcr.files import sha256_of_json
@@ -45,7 +46,7 @@ class FinetuneModule(TrainingModule):
         super().__init__(job.recipe, steps)
         self.model = model
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the task's losses."""
         return self.model.task.losses(self.model(batch), batch)
 
@@ -149,15 +150,14 @@ def _train_variant(
 ) -> TaskModel:
     torch.manual_seed(job.seed)  # every variant starts from the same head
     backbone, _ = load_backbone(weights, job.backbone, job.voxels)
-    task = make_task(job.task, backbone.out_channels, index, job.options)
+    task = make_task(job.task, backbone, index, job.options)
     model = TaskModel(backbone, task, frozen=job.protocol == "linear_probe")
     device = job.compute.device
-    scans = ScanDataset(index, labelled, job.voxels, seed=job.seed, augmentation=job.augmentation)
+    scans: Dataset[Any] = task.training_scans(index, labelled, job)
     if variant == "recalibrated":
-        recalibrate_batch_norm(backbone, scans, device)
-    samples: Dataset[Sample] = scans
+        recalibrate_batch_norm(backbone, _plain(scans, job), device)
     if model.frozen and job.augmentation is None:
-        samples = FrozenFeatures(backbone, scans, device)
+        scans = FrozenFeatures(backbone, _plain(scans, job), device)
     module = FinetuneModule(model, job, total_steps(len(labelled), job.recipe))
     identity = sha256_of_json(
         [
@@ -169,8 +169,15 @@ def _train_variant(
             list(labelled),
         ]
     )
-    train(module, make_loader(samples, job.recipe, job.seed), job.compute, folder, identity)
+    train(module, make_loader(scans, job.recipe, job.seed, task.collate), job.compute, folder, identity)
     return model
+
+
+def _plain(scans: Dataset[Any], job: FinetuneJob) -> ScanDataset:
+    """Return the scans as those that a frozen backbone can be run over beforehand."""
+    if not isinstance(scans, ScanDataset):
+        raise ConfigError(f"{job.task} on {job.dataset}: no linear probe of this task; fine-tune it")
+    return scans
 
 
 @torch.no_grad()
@@ -178,7 +185,7 @@ def score(model: TaskModel, job: FinetuneJob, index: ScanIndex) -> tuple[list[Me
     """Score every scan of ``index``; return the metrics and the statistics of each scan, as `FrameCounts` has them."""
     device = job.compute.device
     model.to(device).eval()
-    model.task.reset()
+    model.task.begin(index)
     sums = [model.task.counts()]
     loader = evaluation_loader(job, index, with_labels=True)
     for batch in progress(loader, len(loader), "scoring", logger):

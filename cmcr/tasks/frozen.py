@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from cmcr.data.batches import Sample, ScanDataset, collate
 from cmcr.data.draws import Draw
 from cmcr.errors import ConfigError
-from cmcr.models.minkunet import MinkUNet
+from cmcr.models.backbone import Backbone, point_features
 from cmcr.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class FrozenFeatures(Dataset[Sample]):
     V voxels cost 4 V C bytes: 96 channels of 6,000 voxels, a scan of the toy city, take 2.3 MB.
     """
 
-    def __init__(self, backbone: MinkUNet, scans: ScanDataset, device: str):
+    def __init__(self, backbone: Backbone, scans: ScanDataset, device: str):
         """Run the backbone over every scan.
 
         Raises:
@@ -46,8 +46,8 @@ class FrozenFeatures(Dataset[Sample]):
 
 
 @torch.no_grad()
-def _with_features(backbone: MinkUNet, sample: Sample, device: str) -> Sample:
-    features = backbone(collate([sample]).to(device).voxels())
+def _with_features(backbone: Backbone, sample: Sample, device: str) -> Sample:
+    features = point_features(backbone, collate([sample]).to(device))
     return dataclasses.replace(sample, backbone_VC=features.cpu())
 
 
@@ -66,7 +66,7 @@ def _check_memory(sample: Sample, scans: int) -> None:
 
 
 @torch.no_grad()
-def recalibrate_batch_norm(backbone: MinkUNet, scans: ScanDataset, device: str) -> None:
+def recalibrate_batch_norm(backbone: Backbone, scans: ScanDataset, device: str) -> None:
     """Replace all BatchNorm statistics by the plain average over one pass of ``scans``, one scan at a time."""
     layers = [layer for layer in backbone.modules() if isinstance(layer, nn.BatchNorm1d)]
     momenta = [layer.momentum for layer in layers]
@@ -75,7 +75,7 @@ def recalibrate_batch_norm(backbone: MinkUNet, scans: ScanDataset, device: str) 
         layer.momentum = None  # torch's sign for a cumulative average
     backbone.to(device).train()
     for position in progress(range(len(scans)), len(scans), "BatchNorm statistics", logger):
-        backbone(collate([scans[position]]).to(device).voxels())
+        point_features(backbone, collate([scans[position]]).to(device))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     backbone.eval()

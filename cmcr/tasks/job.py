@@ -8,14 +8,12 @@ from pydantic import Field, NonNegativeInt
 
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
-from cmcr.data.voxels import VoxelGrid
-from cmcr.models.backbone import BatchNormStatistics
-from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.models.backbone import BatchNormStatistics, Grid, NetworkOptions
 from cmcr.options import Options
 from cmcr.recipe import Recipe
 
 #: The tasks there are; `cmcr.tasks.registry` knows the class of each.
-TaskName = Literal["segmentation", "panoptic"]
+TaskName = Literal["segmentation", "panoptic", "detection"]
 Protocol = Literal["linear_probe", "finetune"]
 
 
@@ -40,10 +38,10 @@ class FinetuneJob(Options):
     """Share of the training labels."""
     seed: NonNegativeInt
     """Seed of head, order and augmentation."""
-    backbone: MinkUNetOptions
+    backbone: NetworkOptions
     """The 3D network."""
-    voxels: VoxelGrid
-    """Its voxels."""
+    voxels: Grid
+    """The cells that it looks at."""
     recipe: Recipe
     """Optimiser, schedule and length."""
     augmentation: PointAugmentation | None

@@ -12,13 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
-from cmcr.data.batches import Batch, ScanDataset, collate
 from cmcr.data.index import ScanIndex
 from cmcr.errors import WeightsError
-from cmcr.models.backbone import make_backbone
-from cmcr.models.minkunet import MinkUNet
+from cmcr.models.backbone import Backbone, make_backbone
 from cmcr.tasks.job import FinetuneJob
-from cmcr.tasks.registry import make_task
+from cmcr.tasks.registry import TASKS, make_task
 from cmcr.tasks.task import Task
 
 
@@ -29,7 +27,7 @@ class TaskModel(nn.Module):
         frozen: whether the backbone stays as it is: no gradient reaches it, its BatchNorm statistics do not move.
     """
 
-    def __init__(self, backbone: MinkUNet, task: Task, *, frozen: bool = False):
+    def __init__(self, backbone: Backbone, task: Task, *, frozen: bool = False):
         super().__init__()
         self.backbone, self.task, self.frozen = backbone, task, frozen
         self.backbone.requires_grad_(not frozen)
@@ -42,13 +40,14 @@ class TaskModel(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, batch: Batch) -> Any:
+    def forward(self, batch: Any) -> Any:
         """Return the task head's output; the backbone is not run where the batch brings its features along."""
-        if batch.backbone_VC is not None:
-            return self.task(batch.backbone_VC, batch)
+        kept = getattr(batch, "backbone_VC", None)
+        if kept is not None:
+            return self.task(kept, batch)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            voxel_VC = self.backbone(batch.voxels())
-        return self.task(voxel_VC, batch)
+            features = self.task.features(self.backbone, batch)
+        return self.task(features, batch)
 
 
 def save_model(path: Path, model: TaskModel, job: FinetuneJob, index: ScanIndex) -> None:
@@ -80,18 +79,18 @@ def load_model(path: Path, index: ScanIndex) -> tuple[TaskModel, FinetuneJob]:
             f"  found:    a model for {', '.join(class_names)}\n"
             "  way out:  use a model that was fine-tuned on this data set's classes"
         )
-    backbone = make_backbone(job.backbone)
-    model = TaskModel(backbone, make_task(job.task, backbone.out_channels, index, job.options))
+    backbone = make_backbone(job.backbone, job.voxels)
+    model = TaskModel(backbone, make_task(job.task, backbone, index, job.options))
     load_strictly(model, read_tensors(path), path)
     return model.eval(), job
 
 
-def evaluation_loader(job: FinetuneJob, index: ScanIndex, *, with_labels: bool) -> DataLoader[Batch]:
+def evaluation_loader(job: FinetuneJob, index: ScanIndex, *, with_labels: bool) -> DataLoader[Any]:
     """Return every scan of ``index``, unaugmented, one to a batch."""
-    dataset = ScanDataset(index, range(len(index)), job.voxels, with_labels=with_labels)
+    task = TASKS[job.task]
     return DataLoader(
-        dataset,  # type: ignore[arg-type]  # torch takes batches to be of the type of the items
+        task.evaluation_scans(index, job, with_labels=with_labels),
         batch_size=1,
-        collate_fn=collate,
+        collate_fn=task.collate,
         num_workers=job.recipe.workers,
     )

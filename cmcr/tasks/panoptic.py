@@ -21,6 +21,7 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.evaluation.panoptic_quality import PanopticQuality
 from cmcr.losses.centres import HeatmapLoss, centre_heatmap, heatmap_loss, offset_loss
 from cmcr.losses.segmentation import segmentation_losses
+from cmcr.models.backbone import Backbone
 from cmcr.models.panoptic_head import PanopticHead, PanopticHeadOptions, PanopticOutput
 from cmcr.options import Options as AnyOptions
 from cmcr.options import Weight
@@ -102,7 +103,7 @@ class PanopticTask(Task):
         self.reset()
 
     @classmethod
-    def build(cls, channels: int, index: ScanIndex, options: AnyOptions) -> PanopticTask:
+    def build(cls, backbone: Backbone, index: ScanIndex, options: AnyOptions) -> PanopticTask:
         """See `Task.build`.
 
         Raises:
@@ -117,7 +118,7 @@ class PanopticTask(Task):
                 f"tasks.panoptic.{index.dataset}.options.min_points\n  expected: a number, because only "
                 f"{', '.join(MIN_POINTS)} have a default\n  found:    null, and data of the format {index.reader}"
             )
-        return cls(channels, index.class_names, index.thing_classes, options, min_points)
+        return cls(backbone.out_channels, index.class_names, index.thing_classes, options, min_points)
 
     @classmethod
     def check(cls, index: ScanIndex, positions: Sequence[int]) -> None:
@@ -132,10 +133,10 @@ class PanopticTask(Task):
                 "  way out:  add them, and the index is made again"
             )
 
-    def forward(self, voxel_VC: Tensor, batch: Batch) -> PanopticOutput:
+    def forward(self, features: Tensor, batch: Batch) -> PanopticOutput:
         """See `PanopticHead`."""
         xy_V2, scan_V = batch.points_P4[batch.first_V, :2], batch.scan_P[batch.first_V]
-        return self.head(voxel_VC, xy_V2, scan_V, len(batch.tokens))
+        return self.head(features, xy_V2, scan_V, len(batch.tokens))
 
     def losses(self, output: PanopticOutput, batch: Batch) -> dict[str, Tensor]:
         """Return ``cross_entropy``, ``lovasz``, ``heatmap``, and ``offset``, which is taken on voxels of things."""

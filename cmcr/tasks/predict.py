@@ -10,7 +10,6 @@ import torch
 from cmcr.compute import prepare
 from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError
-from cmcr.files import atomic_path
 from cmcr.progress import progress
 from cmcr.tasks.model import evaluation_loader, load_model
 from cmcr.tasks.submissions import SUBMISSIONS
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def write_submission(model_path: Path, index: ScanIndex, output: Path) -> None:
-    """Predict every scan of ``index`` and write the files of the model's task below ``output``, each atomically.
+    """Predict every scan of ``index`` and write the files of the model's task below ``output``.
 
     Args:
         model_path: a model that `cmcr.tasks.finetune.finetune` wrote.
@@ -44,10 +43,9 @@ def write_submission(model_path: Path, index: ScanIndex, output: Path) -> None:
     device = job.compute.device
     model.to(device)
     loader = evaluation_loader(job, index, with_labels=False)
-    for record, batch in zip(index.records, progress(loader, len(loader), "predicting", logger), strict=True):
-        batch = batch.to(device)
-        with atomic_path(output / submission.path(index, record)) as temporary:
-            submission.write(temporary, record, model.task.predict(model(batch), batch))
-    # Last, so that what it writes says that the folder is complete.
-    submission.finish(index, output)
+    batches = (batch.to(device) for batch in progress(loader, len(loader), "predicting", logger))
+    predictions = (
+        (record, model.task.predict(model(batch), batch)) for record, batch in zip(index.records, batches, strict=True)
+    )
+    submission.write_all(index, predictions, output)
     logger.info("wrote the predictions of %d scans of %s below %s", len(index), index.split, output)

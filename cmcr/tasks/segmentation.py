@@ -17,6 +17,7 @@ from cmcr.data.scan import IGNORE
 from cmcr.evaluation.frame_counts import iou_counts
 from cmcr.evaluation.iou import Confusion
 from cmcr.losses.segmentation import segmentation_losses
+from cmcr.models.backbone import Backbone
 from cmcr.options import Options
 from cmcr.results.scores import Metric
 from cmcr.tasks.task import Task, percent_metric
@@ -38,13 +39,13 @@ class SegmentationTask(Task):
         self.reset()
 
     @classmethod
-    def build(cls, channels: int, index: ScanIndex, options: Options) -> SegmentationTask:  # noqa: ARG003
+    def build(cls, backbone: Backbone, index: ScanIndex, options: Options) -> SegmentationTask:  # noqa: ARG003
         """See `Task.build`."""
-        return cls(channels, index.class_names)
+        return cls(backbone.out_channels, index.class_names)
 
-    def forward(self, voxel_VC: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+    def forward(self, features: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return (V, K) logits."""
-        return self.head(voxel_VC)
+        return self.head(features)
 
     def losses(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``cross_entropy`` and ``lovasz`` over the labelled voxels."""

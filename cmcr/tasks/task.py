@@ -10,12 +10,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from cmcr.data.batches import Batch
+from cmcr.data.batches import ScanDataset, collate
 from cmcr.data.index import ScanIndex
 from cmcr.errors import DataError
+from cmcr.models.backbone import MINKUNET, Backbone, NetworkName, point_features
 from cmcr.options import Options as AnyOptions
 from cmcr.results.scores import Metric
+from cmcr.tasks.job import FinetuneJob
 
 
 class NoOptions(AnyOptions):
@@ -23,26 +26,30 @@ class NoOptions(AnyOptions):
 
 
 class Task(nn.Module, ABC):
-    """A head on the backbone's voxel features, its losses, its decoding and its metric. V voxels, C channels.
+    """A head on the backbone's features, its losses, its decoding and its metric.
 
-    Fine-tuning calls `check` on both splits, `build` once, then `forward` and `losses` for each training batch; to
-    score, `reset`, then `forward` and `update` for each scan of the validation split, then `metrics`. `forward` runs in
-    evaluation mode then and without gradients. Exports and pictures use `predict`. What labels a task needs beside
-    classes and instances becomes a field of `cmcr.data.batches.Batch`.
+    Fine-tuning calls `check` on both splits, `build` once, then `features`, `forward` and `losses` for each batch of
+    `training_scans`; to score, `begin`, then `features`, `forward` and `update` for each of `evaluation_scans`, then
+    `metrics`. The network runs in evaluation mode then and without gradients. Exports and pictures use `predict`.
+
+    A task stands on voxel features and on `cmcr.data.batches.Batch`, unless it says otherwise: then it makes its own
+    batches, which have ``tokens`` and ``to``, and hands itself what it wants of the backbone.
     """
 
     Options: ClassVar[type[AnyOptions]] = NoOptions
     """Options of the task, under ``tasks.<task>.<data set>.options`` in a config."""
+    network: ClassVar[NetworkName] = MINKUNET
+    """The 3D network that the task stands on."""
 
     @classmethod
     @abstractmethod
-    def build(cls, channels: int, index: ScanIndex, options: AnyOptions) -> Self:
-        """Build the task's head on ``channels`` backbone features, for the classes of ``index``.
+    def build(cls, backbone: Backbone, index: ScanIndex, options: AnyOptions) -> Self:
+        """Build the task's head for what ``backbone`` gives and for the classes of ``index``.
 
         All random numbers come from torch's generator, which is seeded before.
 
         Args:
-            channels: C.
+            backbone: the network below the head; it is only asked for its sizes.
             index: any split of the data set; its scans are not read.
             options: an instance of the class's `Options`.
 
@@ -71,24 +78,54 @@ class Task(nn.Module, ABC):
                 "download), or name another split (Waymo: one that ends in _labelled)"
             )
 
+    @classmethod
+    def training_scans(cls, index: ScanIndex, labelled: Sequence[int], job: FinetuneJob) -> Dataset[Any]:
+        """Return the samples to learn from, by `cmcr.data.draws.Draw`; no label of another scan is read.
+
+        Args:
+            index: the training split.
+            labelled: positions in it whose labels may be used.
+            job: says how scans are changed, and with which seed.
+        """
+        return ScanDataset(index, labelled, job.voxels, seed=job.seed, augmentation=job.augmentation)
+
+    @classmethod
+    def evaluation_scans(cls, index: ScanIndex, job: FinetuneJob, *, with_labels: bool) -> Dataset[Any]:
+        """Return every scan of a split as it is, in order."""
+        return ScanDataset(index, range(len(index)), job.voxels, with_labels=with_labels)
+
+    @staticmethod
+    def collate(samples: Sequence[Any]) -> Any:
+        """Put samples together as one batch."""
+        return collate(samples)
+
+    @staticmethod
+    def features(backbone: Any, batch: Any) -> Tensor:
+        """Run the backbone: here, (V, C) features of V voxels."""
+        return point_features(backbone, batch)
+
     @abstractmethod
-    def forward(self, voxel_VC: Tensor, batch: Batch) -> Any:
+    def forward(self, features: Tensor, batch: Any) -> Any:
         """Return the head's output, whatever the task's other methods understand."""
 
     @abstractmethod
-    def losses(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, output: Any, batch: Any) -> dict[str, Tensor]:
         """Return the named losses of a batch, scalars; their sum is minimised."""
 
     @abstractmethod
-    def predict(self, output: Any, batch: Batch) -> Any:
+    def predict(self, output: Any, batch: Any) -> Any:
         """Decode the head's output into the task's prediction; labels are not looked at."""
+
+    def begin(self, index: ScanIndex) -> None:  # noqa: ARG002
+        """Begin to count the scans of a split; here, whatever the split is."""
+        self.reset()
 
     @abstractmethod
     def reset(self) -> None:
         """Forget what was counted."""
 
     @abstractmethod
-    def update(self, output: Any, batch: Batch) -> None:
+    def update(self, output: Any, batch: Any) -> None:
         """Count a validation batch in."""
 
     def counts(self) -> NDArray[np.number] | None:

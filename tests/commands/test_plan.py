@@ -76,7 +76,7 @@ def test_times_are_read_off_a_runs_logs(
     config = written(tmp_path, "smoke.yaml", methods={"ppkt": {}})
     assert main(["step-times", "--config", config, "--output", "times.tsv"]) == 1
     assert "at least two lines of progress" in capsys.readouterr().err
-    log = tmp_path / "results" / "smoke" / "logs" / "pretrain" / "toy_nuscenes" / "ppkt" / "seed0.log"
+    log = tmp_path / "results" / "smoke" / "logs" / "pretrain" / "toy_nuscenes" / "minkunet" / "ppkt" / "seed0.log"
     log.parent.mkdir(parents=True)
     log.write_text("10:00:00 step 4/16  loss=1\n10:01:00 step 8/16  loss=1\n")
     assert main(["step-times", "--config", config, "--output", "times.tsv"]) == 0

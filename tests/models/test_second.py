@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cmcr.boxes.boxes3d import points_in_box
 from cmcr.boxes.overlap import bev_iou
@@ -13,7 +15,7 @@ from cmcr.data.kitti import read_labels, rectified_from_lidar
 from cmcr.data.kitti_camera import objects_in_image
 from cmcr.data.kitti_index import make_index
 from cmcr.data.range_grid import RangeGrid
-from cmcr.data.toy.kitti_city import ToyKittiOptions, write_drive, write_image_sets
+from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
 from cmcr.evaluation.kitti_ap import average_precisions
 from cmcr.models.anchor_head import AnchorHeadOptions
 from cmcr.models.anchors import AnchorOptions
@@ -36,23 +38,32 @@ ANCHORS = AnchorHeadOptions(
 CENTERS = CenterHeadOptions(groups=((1,), (2, 3)), channels=16, velocity_weight=0)
 
 
+def make(head: AnchorHeadOptions | CenterHeadOptions, grid: RangeGrid, bev: BevOptions = BEV) -> nn.ModuleList:
+    """Return a VoxelNet and what stands on it."""
+    backbone = VoxelNet(SMALL, grid)
+    return nn.ModuleList([backbone, Second(backbone, bev, head)])
+
+
+def outputs(model: nn.ModuleList, batch: DetectionBatch) -> Any:
+    return model[1](model[0](batch.features_V4, batch.coordinates_V4, len(batch)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("head", [ANCHORS, CENTERS], ids=["anchors", "centers"])
 def test_a_few_steps_find_the_cars_of_a_frame(tmp_path: Path, head: AnchorHeadOptions | CenterHeadOptions) -> None:
-    options = ToyKittiOptions(train_drives=1, validation_drives=1, frames=2)
-    for drive in options.drives:
-        write_drive(options, drive, tmp_path)
-    write_image_sets(options, tmp_path)
-    index = make_index("toy", tmp_path, "training", "train")
+    options = ToyCityOptions(train_scenes=1, keyframes=2, image_size=(188, 621), azimuth_steps=720)
+    write_scene(options, "kitti-drive-00", tmp_path / "city", tmp_path / "part.json", "kitti")
+    join_scenes([tmp_path / "part.json"], tmp_path / "city", "kitti")
+    index = make_index("toy", tmp_path / "city", "training", "train")
     dataset = DetectionDataset(index, range(2), GRID)
     batch = collate_detection([dataset[0], dataset[1]])
     torch.manual_seed(0)
-    model = Second(VoxelNet(SMALL, GRID), BEV, head)
+    model = make(head, GRID)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     first = None
     for _ in range(80):
         optimizer.zero_grad()
-        losses = model.losses(batch)
+        losses = model[1].losses(outputs(model, batch), batch)
         loss = torch.stack(list(losses.values())).sum()
         first = first or loss.item()
         loss.backward()
@@ -60,7 +71,7 @@ def test_a_few_steps_find_the_cars_of_a_frame(tmp_path: Path, head: AnchorHeadOp
     assert loss.item() < 0.2 * first
     model.eval()
     hits, labels, results = [], [], []
-    for position, found in enumerate(model.detect(batch)):
+    for position, found in enumerate(model[1].detect(outputs(model, batch))):
         record, scan = index.records[position], index.read(position)
         assert scan.boxes is not None
         cars = scan.boxes.geometry[scan.boxes.classes == 1]
@@ -81,7 +92,7 @@ def test_a_few_steps_find_the_cars_of_a_frame(tmp_path: Path, head: AnchorHeadOp
 def test_heads_fit_their_maps(head: AnchorHeadOptions | CenterHeadOptions, strides: tuple[int, int]) -> None:
     torch.manual_seed(0)
     grid = RangeGrid(bounds_m=(0, -6, -3, 10, 5, 1), cell_m=(0.25, 0.25, 0.1))  # 5 x 6 cells of the map: odd is harder
-    model = Second(VoxelNet(SMALL, grid), BEV.model_copy(update={"strides": strides}), head)
+    model = make(head, grid, BEV.model_copy(update={"strides": strides}))
     rng = np.random.default_rng(0)
     coordinates = np.unique(rng.integers(0, [2, 40, 44, 40], size=(300, 4)), axis=0).astype(np.int32)
     box = torch.tensor([[5.0, 0, -0.9, 4.5, 1.9, 1.6, 0.1]])
@@ -94,7 +105,7 @@ def test_heads_fit_their_maps(head: AnchorHeadOptions | CenterHeadOptions, strid
         (torch.tensor([1]), torch.empty(0, dtype=torch.int64)),
         (None, None),
     )
-    losses = model.losses(batch)
+    losses = model[1].losses(outputs(model, batch), batch)
     torch.stack(list(losses.values())).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-    assert len(model.eval().detect(batch)) == 2
+    assert len(model.eval()[1].detect(outputs(model, batch))) == 2

@@ -96,7 +96,7 @@ def run_folder(tmp_path: Path, card: RunCard) -> Path:
             measures={"occupancy_accuracy": 0.5 + 0.25 * seed},
             provenance=PROVENANCE,
         )
-        write_held_out(folder / f"pretrain/town/harm0/seed{seed}/held_out.json", held_out)
+        write_held_out(folder / f"pretrain/town/minkunet/harm0/seed{seed}/held_out.json", held_out)
     figure = Figure(figsize=(3, 2))
     figure.subplots().plot([0, 1], [0, 1])
     write_figure(folder / "figures", "losses_town_harm0", figure)

@@ -18,7 +18,7 @@ def test_files_are_told_apart_by_their_place(run_folder: Path) -> None:
     ]
     assert len(files.scores) == 10
     assert [files.link(path) for path in files.held_out] == [
-        f"pretrain/town/harm0/seed{s}/held_out.json" for s in (0, 1)
+        f"pretrain/town/minkunet/harm0/seed{s}/held_out.json" for s in (0, 1)
     ]
     assert files.diagnoses == ()
 

@@ -38,7 +38,7 @@ def test_each_job_has_its_number_and_its_logs() -> None:
     assert dict(jobs[1].links) == {
         "log": "logs/finetune/town/segmentation/town/b/finetune/10pct/seed0.log",
         "scores": "finetune/town/segmentation/town/b/finetune/10pct/seed0/scores.json",
-        "pre-training's log": "logs/pretrain/town/b/seed0.log",
+        "pre-training's log": "logs/pretrain/town/minkunet/b/seed0.log",
     }
 
 

@@ -80,7 +80,7 @@ def test_it_shows_the_run_its_tables_figures_and_jobs(page: Page) -> None:
     ]
     assert pictures[0]["width"] == "640"
     links = page.having("href")
-    assert "logs/pretrain/none/scratch/seed0.log" in links
+    assert "logs/pretrain/none/minkunet/scratch/seed0.log" in links
     assert "tables/segmentation.csv" in links
 
 

@@ -111,6 +111,8 @@ def test_the_command_reads_what_jobs_leave_behind(tmp_path: Path, make_run: Call
     (folder / "events.out.tfevents.1").touch()
     write_scores(tmp_path / "run" / "scores.json", make_run())
     files = {
+        "method": "ppkt",
+        "network": "minkunet",
         "label": "PPKT",
         "compared": True,
         "plugin": str(ROOT / "baselines" / "ppkt.py"),

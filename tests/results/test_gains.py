@@ -11,6 +11,7 @@ from cmcr.results.gains import gains_table
 from cmcr.results.summary import MEAN_METRICS
 from cmcr.results.table_text import to_csv, to_latex, to_markdown
 
+REASONS = {"segmentation": {"slidr": "has no images"}}
 METHODS = {"scratch": "Scratch", "ppkt": "PPKT", "slidr": "SLidR"}
 
 
@@ -70,7 +71,7 @@ def test_what_is_no_sum_over_scans_has_an_interval_from_three_seeds_on(monkeypat
 
 
 def test_a_method_without_a_run_says_why() -> None:
-    table = gains_table([frames("scratch", 0.5), frames("ppkt", 0.5)], "scratch", METHODS, {"slidr": "has no images"})
+    table = gains_table([frames("scratch", 0.5), frames("ppkt", 0.5)], "scratch", METHODS, REASONS)
     assert table.rows[1].cells[0].reason == "has no images"
 
 

@@ -59,7 +59,8 @@ def test_the_first_setting_of_each_data_set_against_cost() -> None:
     labels = {"scratch": "Scratch", "ppkt": "PPKT", "slidr": "SLidR"}
     cells = {(method, column.key): Cell(10.0, 1.0, 3) for method in ("scratch", "ppkt") for column in COLUMNS}
     cells |= {("slidr", column.key): NONE for column in COLUMNS}
-    hours = {"scratch": NONE, "ppkt": Cell(0.5, 0.1, 3), "slidr": Cell(0.7, 0.1, 3)}
+    of_method = {"scratch": NONE, "ppkt": Cell(0.5, 0.1, 3)}
+    hours = {(method, column.key): cell for method, cell in of_method.items() for column in COLUMNS}
     figure = cost_figure(hours, COLUMNS, cells, labels, "CPU h")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["town, mIoU (%)\n1 %", "town, PQ (%)\n10 %"]
     (legend,) = figure.legends

@@ -18,6 +18,8 @@ from cmcr.results.published import ComparedMethod, Lineage, PublishedValue, Refe
 from cmcr.results.published_table import published_table
 from cmcr.results.scores import Scores
 
+NETWORKS = {"segmentation": "net", "detection": "net"}
+MINKUNET34 = "minkunet stem=32 planes=32,64,128,256,256,128,96,96 blocks=2,3,4,6,2,2,2,2"
 METHODS = {"scratch": ComparedMethod("Scratch", teacher="none"), "ppkt": ComparedMethod("PPKT", teacher="resnet50")}
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
@@ -57,7 +59,7 @@ def reference(*values: PublishedValue, **changes: Any) -> Reference:
 def rows(
     scores: pd.DataFrame, found: Reference, methods: dict[str, ComparedMethod] | None = None
 ) -> list[dict[str, str]]:
-    table = published_table(scores, found, methods or METHODS, "net")
+    table = published_table(scores, found, methods or METHODS, NETWORKS)
     return list(csv.DictReader(io.StringIO(to_csv(table))))
 
 
@@ -100,7 +102,7 @@ def test_contradictions_stand_below_each_other_and_are_not_averaged(real: pd.Dat
     printed = [(row["lineage"], row["published"], row["quoted_by"]) for row in rows(real, found)]
     # Equal numbers of a lineage stand there once, with all their sources and the most digits.
     assert printed == [("old", "38.3", "a"), ("old", "39.0", "b"), ("new", "38.30", "c; d")]
-    text = to_markdown(published_table(real, found, METHODS, "net"))
+    text = to_markdown(published_table(real, found, METHODS, NETWORKS))
     assert text.count("40.0 ± 1.0 (n=3)") == 1
     assert "(4) d: page of d" in text
 
@@ -109,7 +111,7 @@ def test_no_difference_is_taken_to_another_recipe(real: pd.DataFrame) -> None:
     found = reference(value("38.5"), lineages={"first": Lineage("another recipe", False, "other epochs")})
     (row,) = rows(real, found)
     assert (row["published"], row["difference"], row["reason"]) == ("38.5", "n/a", "another recipe")
-    text = to_markdown(published_table(real, found, METHODS, "net"))
+    text = to_markdown(published_table(real, found, METHODS, NETWORKS))
     assert "another recipe: no difference is taken: other epochs." in text
 
 
@@ -139,7 +141,7 @@ def test_a_known_gap_is_printed_until_somebody_fills_it(real: pd.DataFrame) -> N
     gaps = {"PPKT": "not public"}
     (row,) = rows(real, reference(elsewhere, gaps=gaps))
     assert (row["published"], row["reason"]) == ("n/a", "not public")
-    assert "n/a (not public)" in to_markdown(published_table(real, reference(elsewhere, gaps=gaps), METHODS, "net"))
+    assert "n/a (not public)" in to_markdown(published_table(real, reference(elsewhere, gaps=gaps), METHODS, NETWORKS))
     (row,) = rows(real, reference(elsewhere, value("38.5"), gaps=gaps))
     assert row["published"] == "38.5"
 
@@ -148,10 +150,10 @@ def test_a_known_gap_is_printed_until_somebody_fills_it(real: pd.DataFrame) -> N
 def test_another_split_is_not_compared(split: Split, real: pd.DataFrame) -> None:
     found = reference(value("38.5"), splits={"Town": split})
     assert rows(real, found) == []
-    text = to_markdown(published_table(real, found, METHODS, "net"))
+    text = to_markdown(published_table(real, found, METHODS, NETWORKS))
     assert "No number of this run has a published counterpart." in text
     assert "split val with 12 frames is not what published numbers were measured on" in text
-    assert "tabular" not in to_latex(published_table(real, found, METHODS, "net"))
+    assert "tabular" not in to_latex(published_table(real, found, METHODS, NETWORKS))
     assert rows(real, reference(value("38.5"), splits={"Town": Split("", 12)})) != []
     assert rows(real, reference(value("38.5"), splits={})) == []
 
@@ -160,15 +162,15 @@ def test_toy_numbers_are_never_compared(
     scores: pd.DataFrame, real: pd.DataFrame, make_run: Callable[..., Scores]
 ) -> None:
     with pytest.raises(ScoresError, match="no scores on real data"):
-        published_table(scores, reference(value("38.5")), METHODS, "net")
+        published_table(scores, reference(value("38.5")), METHODS, NETWORKS)
     toy = scores_table({"t": make_run(dataset="toy_town", toy=True)})
-    table = published_table(pd.concat([real, toy]), reference(value("38.5")), METHODS, "net")
+    table = published_table(pd.concat([real, toy]), reference(value("38.5")), METHODS, NETWORKS)
     assert {row["dataset"] for row in table.rows} == {"town"}
     assert "toy_town: toy data, not compared." in table.notes
 
 
 def test_the_latex_has_the_same_columns_in_every_line(real: pd.DataFrame) -> None:
-    text = to_latex(published_table(real, reference(value("38.5", 'a "book" & [more]')), METHODS, "net"))
+    text = to_latex(published_table(real, reference(value("38.5", 'a "book" & [more]')), METHODS, NETWORKS))
     lines = [line for line in text.splitlines() if " & " in line and line.endswith(r"\\")]
     assert {line.replace(r"\&", "").count("&") for line in lines} == {8}
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
@@ -190,7 +192,7 @@ def test_the_command_with_the_tables_of_the_repository(tmp_path: Path, make_run:
     paper = tmp_path / "cmcr_paper.csv"
     paper.write_text((REFERENCE / "cmcr_paper.csv").read_text())
     arguments = ["published-table", "--scores", str(tmp_path / "scores.tsv"), "--methods", json.dumps(methods)]
-    arguments += ["--network", "minkunet stem=32 planes=32,64,128,256,256,128,96,96 blocks=2,3,4,6,2,2,2,2"]
+    arguments += ["--networks", json.dumps({"segmentation": MINKUNET34})]
     for name in ("names", "lineages", "splits", "gaps"):
         arguments += [f"--{name}", str(REFERENCE / f"{name}.csv")]
     arguments += ["--folder", str(tmp_path), str(REFERENCE / "published.csv"), str(paper)]

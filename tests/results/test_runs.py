@@ -87,7 +87,7 @@ def test_options_that_differ_come_from_the_models_and_backbones(
         job = finetune_job()
         job = job.model_copy(update={"recipe": job.recipe.model_copy(update={"lr": lr})})
         save_tensors(folder / "model.safetensors", {"w": torch.zeros(1)}, {"job": job.model_dump_json()})
-        method = tmp_path / name / "pretrain" / "town" / "ppkt" / "seed0" / "method.safetensors"
+        method = tmp_path / name / "pretrain" / "town" / "minkunet" / "ppkt" / "seed0" / "method.safetensors"
         save_tensors(method, {"w": torch.zeros(1)}, {"plugin": "ppkt", "options": json.dumps({"channels": channels})})
     runs = [next((tmp_path / name).rglob("scores.json")) for name in "ab"]
     assert differing(*runs) == {

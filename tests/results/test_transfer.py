@@ -31,7 +31,7 @@ def test_only_data_sets_that_pre_training_did_not_see_are_columns(make_run: Call
 
 def test_a_data_set_that_could_not_be_had_says_why_in_every_cell(make_run: Callable[..., Scores]) -> None:
     scores = scores_table({"a": make_run(30.0, dataset="village")})
-    table = transfer_table(scores, ["town"], {"ppkt": "PPKT", "cmcr": "CMCR"}, {"cmcr": "has no images"}, ABSENT)
+    table = transfer_table(scores, ["town"], {"ppkt": "PPKT", "cmcr": "CMCR"}, {"segmentation": {"cmcr": "has no images"}}, ABSENT)
     assert [column.key.split("/", 1)[1] for column in table.columns] == [
         "river/finetune/1pct",
         "river/finetune/10pct",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from invented import invented_index
+from invented import TINY, invented_index
 from pydantic import ValidationError
 
 from cmcr.data.batches import Batch, ScanDataset, collate
@@ -18,6 +18,7 @@ from cmcr.errors import ConfigError, DataError
 from cmcr.evaluation.panoptic_quality import PanopticQuality
 from cmcr.losses.centres import centre_heatmap
 from cmcr.losses.segmentation import segmentation_losses
+from cmcr.models.backbone import make_backbone
 from cmcr.models.birds_eye import BirdsEyeGrid
 from cmcr.models.panoptic_head import PanopticHeadOptions, PanopticOutput
 from cmcr.tasks.panoptic import PanopticOptions, PanopticTask
@@ -202,14 +203,14 @@ def test_options_and_data_sets_that_do_not_fit() -> None:
     with pytest.raises(ValidationError, match="its side is odd"):
         PanopticOptions(nms_kernel=4)
     index = dataclasses.replace(invented_index(1), thing_classes=(2,))
-    assert PanopticTask.build(3, index, OPTIONS).min_points == 15
+    assert PanopticTask.build(make_backbone(TINY), index, OPTIONS).min_points == 15
     kitti = dataclasses.replace(index, reader="semantic_kitti")
-    assert PanopticTask.build(3, kitti, OPTIONS).min_points == 50
-    assert PanopticTask.build(3, kitti, OPTIONS.model_copy(update={"min_points": 7})).min_points == 7
+    assert PanopticTask.build(make_backbone(TINY), kitti, OPTIONS).min_points == 50
+    assert PanopticTask.build(make_backbone(TINY), kitti, OPTIONS.model_copy(update={"min_points": 7})).min_points == 7
     with pytest.raises(ConfigError, match=r"(?s)min_points.*only nuscenes, semantic_kitti.*format waymo"):
-        PanopticTask.build(3, dataclasses.replace(index, reader="waymo"), OPTIONS)
+        PanopticTask.build(make_backbone(TINY), dataclasses.replace(index, reader="waymo"), OPTIONS)
     with pytest.raises(ConfigError, match="none of its classes has instances"):
-        PanopticTask.build(3, dataclasses.replace(index, thing_classes=()), OPTIONS)
+        PanopticTask.build(make_backbone(TINY), dataclasses.replace(index, thing_classes=()), OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_instances_without_files_of_their_own_will_do() -> None:
 
 def ceiling(index: ScanIndex, options: PanopticOptions) -> PanopticQuality:
     """Quality of grouping alone, each scan's own classes, centres and heatmap given."""
-    task = PanopticTask.build(1, index, options)
+    task = PanopticTask.build(make_backbone(TINY), index, options)
     assert isinstance(task, PanopticTask)
     for position in range(len(index)):
         batch = collate([ScanDataset(index, [position], VoxelGrid())[0]])

@@ -78,9 +78,9 @@ def test_a_run_on_slurm_with_a_killed_and_a_requeued_job_ends_as_on_one_machine(
     wait_for("a job", lambda: any("scratch" in job for job in slurm.jobs("RUNNING").values()), process, workflow)
     slurm.call("scontrol", "requeue", (requeued := job_of(slurm, "scratch")))
 
-    course = results / "pretrain" / "toy_nuscenes" / "ppkt" / "seed0" / "metrics.csv"
+    course = results / "pretrain" / "toy_nuscenes" / "minkunet" / "ppkt" / "seed0" / "metrics.csv"
     wait_for("pre-training", course.exists, process, workflow)
-    slurm.call("scancel", (killed := job_of(slurm, "pretrain_wildcards_toy_nuscenes_ppkt")))
+    slurm.call("scancel", (killed := job_of(slurm, "pretrain_wildcards_toy_nuscenes_minkunet_ppkt")))
 
     assert process.wait(timeout=300) == 0, output_of(workflow)[-4000:]
     output = output_of(workflow)

@@ -40,7 +40,7 @@ def test_a_dry_run_reads_like_a_plan(workflow: Workflow) -> None:
     output = workflow.run("-n")
     jobs = planned(output)
     assert "Pre-train the small image teacher without labels" in jobs
-    assert "Pre-train ppkt, seed 0" in jobs
+    assert "Pre-train ppkt, minkunet, seed 0" in jobs
     assert "segmentation on toy_nuscenes: ppkt, linear_probe with 100 % of the labels, seed 0" in jobs
     assert "Diagnose what scratch learned, seed 0" in jobs
     assert "cmcr " not in output  # no shell commands
@@ -58,7 +58,7 @@ def test_a_mistyped_key_stops_before_anything_runs(workflow: Workflow) -> None:
 def test_a_config_file_replaces_the_default_and_single_values_are_merged(workflow: Workflow) -> None:
     # With Snakemake's own merging the default's methods would be run as well.
     output = workflow.run("-n", "--config", "seeds=[7]")
-    assert "Pre-train ppkt, seed 7" in planned(output)
+    assert "Pre-train ppkt, minkunet, seed 7" in planned(output)
     assert not any("shuffled_pairs" in job for job in planned(output))
 
 
@@ -208,7 +208,7 @@ def test_superpixels_are_made_for_a_method_that_needs_them_alone(workflow: Workf
     workflow.configure(with_change(add))
     jobs = planned(workflow.run("-n"))
     assert sum(job.startswith("Cut the training images of toy_nuscenes into superpixels, share") for job in jobs) == 3
-    assert "Pre-train slidr, seed 0" in jobs
+    assert "Pre-train slidr, minkunet, seed 0" in jobs
 
 
 def test_a_method_that_does_not_apply_is_left_out_of_the_plan(workflow: Workflow) -> None:
@@ -260,7 +260,7 @@ def test_published_weights_are_imported_and_not_trained(workflow: Workflow) -> N
     for seed in (0, 1):
         assert f"Import the published weights of slidr_released for seed {seed}" in jobs
         assert f"segmentation on toy_nuscenes: slidr_released, finetune with 50 % of the labels, seed {seed}" in jobs
-        assert f"Pre-train scratch, seed {seed}" in jobs
+        assert f"Pre-train scratch, minkunet, seed {seed}" in jobs
     assert not any("Pre-train slidr_released" in job for job in jobs)
 
 
@@ -271,11 +271,13 @@ def test_published_weights_are_a_row_of_the_tables(workflow: Workflow) -> None:
     workflow.run("all_tables", "results/tiny/figures/features_toy_nuscenes_slidr_released.png")
     results = workflow.folder / "results" / "tiny"
     assert "SLidR (released)" in (results / "tables" / "segmentation.md").read_text()
-    assert {folder.name for folder in (results / "pretrain" / "published" / "slidr_released").iterdir()} == {
+    assert {
+        folder.name for folder in (results / "pretrain" / "published" / "minkunet" / "slidr_released").iterdir()
+    } == {
         "seed0",
         "seed1",
     }
-    log = (results / "logs" / "pretrain" / "published" / "slidr_released" / "seed0.log").read_text()
+    log = (results / "logs" / "pretrain" / "published" / "minkunet" / "slidr_released" / "seed0.log").read_text()
     assert "below model_points" in log
     # Another file is another backbone: what depends on it runs again, and nothing else does.
     released_weights(weights, seed=1)
@@ -313,7 +315,7 @@ def test_one_core_and_another_folder_give_the_same_bytes(finished: Workflow, wor
     ("what", "log"),
     [
         ("the toy city", "logs/data/toy_nuscenes/scene-0061.log"),
-        ("pre-training", "pretrain/toy_nuscenes/ppkt/seed0/metrics.csv"),
+        ("pre-training", "pretrain/toy_nuscenes/minkunet/ppkt/seed0/metrics.csv"),
         ("fine-tuning", "finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0/metrics.csv"),
     ],
 )

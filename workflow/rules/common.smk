@@ -18,7 +18,7 @@ from cmcr.config import parse_config
 from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
 from cmcr.missing import refuse_missing
-from cmcr.models.backbone import NO_DATASET
+from cmcr.models.backbone import MINKUNET, NETWORKS, NO_DATASET, VOXELNET
 from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
@@ -56,6 +56,7 @@ with_cameras = [name for name in pretrained_on if cfg.datasets[name].has_cameras
 wildcard_constraints:
     dataset="|".join(map(re.escape, [*cfg.datasets, cfg.pretrain.dataset, NO_DATASET])),
     method="|".join(cfg.methods),
+    network="|".join(NETWORKS),
     task="|".join(tasks) or "none",
     protocol="linear_probe|finetune",
     percent=r"[0-9.e-]+",
@@ -117,8 +118,8 @@ def get_index(dataset, split):
     return f"{results}/index/{dataset}/{split}.jsonl"
 
 
-def get_superpixels(dataset, what):
-    return f"{results}/superpixels/{dataset}/{what}"
+def get_superpixels(dataset, network, what):
+    return f"{results}/superpixels/{dataset}/{network}/{what}"
 
 
 def get_feature_banks():
@@ -127,12 +128,12 @@ def get_feature_banks():
     return [f"{results}/teacher/features/{dataset}.npy" for dataset in cached]
 
 
-def get_backbone(pretrain_dataset, method, seed):
-    return f"{results}/pretrain/{pretrain_dataset}/{method}/seed{seed}/backbone.safetensors"
+def get_backbone(pretrain_dataset, network, method, seed):
+    return f"{results}/pretrain/{pretrain_dataset}/{network}/{method}/seed{seed}/backbone.safetensors"
 
 
 def get_held_out(pretrain_dataset, method, seed):
-    return f"{results}/pretrain/{pretrain_dataset}/{method}/seed{seed}/held_out.json"
+    return f"{results}/pretrain/{pretrain_dataset}/{MINKUNET}/{method}/seed{seed}/held_out.json"
 
 
 def get_diagnosis(method, seed):

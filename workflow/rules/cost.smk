@@ -3,7 +3,11 @@
 
 rule write_costs:
     input:
-        [get_backbone(plan.pretrain_dataset(row), row, seed) for row in plan.rows for seed in cfg.seeds],
+        [
+            get_backbone(plan.pretrain_dataset(row), net, row, seed)
+            for net, row in get_pretrained()
+            for seed in cfg.seeds
+        ],
         [get_scores(run) for run in runs],
     output:
         report(
@@ -25,7 +29,7 @@ rule write_costs:
     conda:
         "../../environment.yml"
     params:
-        methods=json.dumps({row: get_cost_files(row) for row in plan.rows}),
+        methods=json.dumps(get_cost_files()),
         device=cfg.compute.device,
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),

@@ -3,7 +3,9 @@
 
 rule finetune:
     input:
-        weights=lambda wildcards: get_backbone(wildcards.pretrain_dataset, wildcards.method, wildcards.seed),
+        weights=lambda wildcards: get_backbone(
+            wildcards.pretrain_dataset, get_run(wildcards).network, wildcards.method, wildcards.seed
+        ),
         train_index=lambda wildcards: get_index(wildcards.dataset, "train"),
         subset=get_subset,
         validation_index=lambda wildcards: get_index(wildcards.dataset, "validation"),

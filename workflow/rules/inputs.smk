@@ -72,7 +72,9 @@ def get_pretrain_inputs(wildcards):
         inputs |= {"teacher": teacher_files, "feature_bank": get_feature_banks()}
     if method.needs_superpixels:
         parts = [f"parts/{part}.json" for part in range(cfg.pretrain.superpixel_jobs)]
-        inputs["superpixels"] = [get_superpixels(dataset, part) for dataset in with_cameras for part in parts]
+        inputs["superpixels"] = [
+            get_superpixels(dataset, wildcards.network, part) for dataset in with_cameras for part in parts
+        ]
     return inputs
 
 
@@ -87,7 +89,9 @@ def get_pretrain_flags(wildcards, input):
         teacher=cfg.teacher.model_dump_json(),
         teacher_weights=None if published else input.teacher,
         feature_bank=get_feature_banks(),
-        superpixels=[get_superpixels(dataset, "images") for dataset in with_cameras if method.needs_superpixels],
+        superpixels=[
+            get_superpixels(dataset, wildcards.network, "images") for dataset in with_cameras if method.needs_superpixels
+        ],
     )
 
 
@@ -95,7 +99,7 @@ def get_held_out_inputs(wildcards):
     """The backbone of a picture is that of the first seed; what else the method learned lies beside it."""
     seed = getattr(wildcards, "seed", cfg.seeds[0])
     inputs = {
-        "weights": get_backbone(wildcards.dataset, wildcards.method, seed),
+        "weights": get_backbone(wildcards.dataset, MINKUNET, wildcards.method, seed),
         "index": get_index(get_measured(wildcards.dataset), "validation"),
     }
     return {**inputs, "teacher": teacher_files} if plan.classes[wildcards.method].needs_images else inputs
@@ -113,6 +117,17 @@ def get_held_out_flags(wildcards, input, seed):
     )
 
 
+def get_network(wildcards):
+    """The 3D network of a figure, whose name says so unless it is the first."""
+    return wildcards.of.removeprefix("_") or MINKUNET
+
+
+def get_reasons(wildcards):
+    """Why rows have no numbers of a task, as a flag."""
+    reasons = plan.reasons_for(wildcards.task)
+    return flags(reasons=reasons and json.dumps(reasons))
+
+
 def get_subset(wildcards):
     finetune = getattr(cfg.tasks, wildcards.task)[wildcards.dataset].finetune
     # All labels are all labels, whatever is counted.
@@ -126,16 +141,17 @@ def get_run(wildcards):
 
 
 def get_diagnose_backbone(wildcards):
-    return get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, wildcards.seed)
+    return get_backbone(plan.pretrain_dataset(wildcards.method), MINKUNET, wildcards.method, wildcards.seed)
 
 
 def get_diagnoses():
-    return [get_diagnosis(method, seed) for method in plan.rows if method in plan.compared for seed in cfg.seeds]
+    rows = [row for row in plan.rows_on(MINKUNET) if row in plan.compared]
+    return [get_diagnosis(row, seed) for row in rows for seed in cfg.seeds]
 
 
 def get_all_held_out(row):
     """What every seed of a row measures on held-out scans; nothing where its method has nothing to show."""
-    if row not in plan.trained_rows or not any(plan.shows(row)):
+    if row not in plan.trained_on(MINKUNET) or not any(plan.shows(row)):
         return []
     return [get_held_out(cfg.pretrain.dataset, row, seed) for seed in cfg.seeds]
 
@@ -145,16 +161,31 @@ def get_benchmark(of):
     return f"{results}/benchmarks/{os.path.relpath(of, results)}.tsv"
 
 
-def get_cost_files(row):
-    """Where a row's jobs left what they cost. Benchmarks are no inputs: an absent one must not start a training again."""
-    where = {seed: get_backbone(plan.pretrain_dataset(row), row, seed) for seed in cfg.seeds}
-    mine = [run for run in runs if run.method == row]
+def get_pretrained():
+    """Every row with every 3D network that it is run with."""
+    return [(network, row) for network in plan.networks for row in plan.rows_on(network)]
+
+
+def get_cost_files():
+    """Where jobs left what they cost, by the keys of the table's rows."""
     return {
+        row if network == MINKUNET else f"{row}+{network}": get_costs_of(network, row)
+        for network, row in get_pretrained()
+    }
+
+
+def get_costs_of(network, row):
+    """Where a row's jobs left what they cost. Benchmarks are no inputs: an absent one must not start a training again."""
+    where = {seed: get_backbone(plan.pretrain_dataset(row), network, row, seed) for seed in cfg.seeds}
+    mine = [run for run in runs if (run.network, run.method) == (network, row)]
+    return {
+        "method": row,
+        "network": network,
         "label": plan.labels[row],
         "compared": row in plan.compared,
         "plugin": os.path.relpath(plan.plugins[row]),
         "trained": row in plan.trained_rows,
-        "batch_size": plan.pretrain_job(row, cfg.seeds[0]).recipe.batch_size,
+        "batch_size": plan.pretrain_job(row, cfg.seeds[0], network).recipe.batch_size,
         "weights": where,
         "pretrain": {seed: get_benchmark(os.path.dirname(path)) for seed, path in where.items()},
         "finetune": {
@@ -206,13 +237,21 @@ def get_figures():
     names += [f"{task}_{dataset}_per_class" for task, dataset in compared if has_probe(task, dataset)]
     names += [name for name in ("gains", "ablation", "cost") if name in get_table_names()]
     drawn, measured = [], []
-    for row in plan.trained_rows:
+    for network in plan.networks:
+        for row in plan.trained_on(network):
+            of_row = f"{'' if network == MINKUNET else f'{network}_'}{cfg.pretrain.dataset}_{row}"
+            names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (plan.shows(row).codes > 0)
+    for row in plan.trained_on(MINKUNET):
         of_row, shows = f"{cfg.pretrain.dataset}_{row}", plan.shows(row)
-        names += [f"losses_{of_row}"] + [f"codebook_{of_row}"] * (shows.codes > 0)
         drawn += [f"{kind}_{of_row}" for kind in ("reconstruction", "occupancy") if getattr(shows, kind)]
         measured += get_all_held_out(row)
-    drawn += [f"features_{cfg.pretrain.dataset}_{row}" for row in [*plan.trained_rows, *imported]]
+    drawn += [
+        f"features_{cfg.pretrain.dataset}_{row}"
+        for row in plan.rows_on(MINKUNET)
+        if row in [*plan.trained_rows, *imported]
+    ]
     drawn += sorted({f"panoptic_{run.dataset}_{run.method}" for run in runs if run.task == "panoptic"})
+    drawn += sorted({f"boxes_{run.dataset}_{run.method}" for run in runs if run.task == "detection"})
     return [
         *expand(f"{results}/figures/{{name}}.{{format}}", name=names, format=["svg", "png"]),
         *expand(f"{results}/figures/{{name}}.png", name=drawn),
@@ -226,8 +265,8 @@ def get_shown_run(task, dataset, method):
     return max(found, key=lambda run: (run.protocol == "finetune", run.percent, run.seed == cfg.seeds[0]))
 
 
-def get_panoptic_title(wildcards):
-    run = get_shown_run("panoptic", wildcards.dataset, wildcards.method)
+def get_title(task, wildcards):
+    run = get_shown_run(task, wildcards.dataset, wildcards.method)
     how = "fine-tuned on" if run.protocol == "finetune" else "linear probe with"
     return f"{plan.labels[run.method]} on {run.dataset}, {how} {run.percent:g} % of the labels, seed {run.seed}"
 

@@ -3,25 +3,29 @@
 
 rule draw_course:
     input:
-        lambda wildcards: [get_backbone(wildcards.dataset, wildcards.method, seed) for seed in cfg.seeds],
+        lambda wildcards: [
+            get_backbone(wildcards.dataset, get_network(wildcards), wildcards.method, seed) for seed in cfg.seeds
+        ],
     output:
         report(
-            f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.svg",
+            f"{results}/figures/{{kind}}{{of}}_{{dataset}}_{{method}}.svg",
             caption="../report/course_figure.rst",
             category="Pre-training",
-            labels={"figure": "{kind}", "method": "{method}", "dataset": "{dataset}"},
+            labels={"figure": "{kind}{of}", "method": "{method}", "dataset": "{dataset}"},
         ),
-        f"{results}/figures/{{kind}}_{{dataset}}_{{method}}.png",
+        f"{results}/figures/{{kind}}{{of}}_{{dataset}}_{{method}}.png",
     log:
-        f"{results}/logs/figures/{{kind}}_{{dataset}}_{{method}}.log",
+        f"{results}/logs/figures/{{kind}}{{of}}_{{dataset}}_{{method}}.log",
     wildcard_constraints:
         kind="losses|codebook",
+        of=f"|_{VOXELNET}",
     conda:
         "../../environment.yml"
     params:
         options=lambda wildcards: flags(
             method=wildcards.method,
             dataset=wildcards.dataset,
+            network=get_network(wildcards),
             labels=json.dumps(plan.titles),
             codes=plan.shows(wildcards.method).codes,
         ),
@@ -37,9 +41,9 @@ rule measure_held_out:
     input:
         unpack(get_held_out_inputs),
     output:
-        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/held_out.json",
+        f"{results}/pretrain/{{dataset}}/{MINKUNET}/{{method}}/seed{{seed}}/held_out.json",
     log:
-        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}_held_out.log",
+        f"{results}/logs/pretrain/{{dataset}}/{MINKUNET}/{{method}}/seed{{seed}}_held_out.log",
     conda:
         "../../environment.yml"
     threads: cfg.compute.threads
@@ -102,7 +106,9 @@ rule draw_held_out:
 
 rule draw_features:
     input:
-        weights=lambda wildcards: get_backbone(plan.pretrain_dataset(wildcards.method), wildcards.method, cfg.seeds[0]),
+        weights=lambda wildcards: get_backbone(
+            plan.pretrain_dataset(wildcards.method), MINKUNET, wildcards.method, cfg.seeds[0]
+        ),
         index=lambda wildcards: get_index(get_measured(wildcards.dataset), "train"),
     output:
         report(
@@ -144,10 +150,37 @@ rule draw_panoptic:
     conda:
         "../../environment.yml"
     params:
-        title=get_panoptic_title,
+        title=lambda wildcards: get_title("panoptic", wildcards),
         code=lambda wildcards: get_code("draw-panoptic", get_reader(wildcards.dataset)),
     message:
         "Draw the instances that {wildcards.method} finds on {wildcards.dataset}"
     shell:
         "python -m cmcr draw-panoptic --model {input.model} --index {input.index}"
+        " --title {params.title:q} --output {output} > {log} 2>&1"
+
+
+rule draw_boxes:
+    input:
+        model=lambda wildcards: get_finetuned(
+            get_shown_run("detection", wildcards.dataset, wildcards.method), "model.safetensors"
+        ),
+        index=lambda wildcards: get_index(wildcards.dataset, "validation"),
+    output:
+        report(
+            f"{results}/figures/boxes_{{dataset}}_{{method}}.png",
+            caption="../report/boxes_figure.rst",
+            category="Scans",
+            labels={"figure": "boxes", "method": "{method}", "dataset": "{dataset}"},
+        ),
+    log:
+        f"{results}/logs/figures/boxes_{{dataset}}_{{method}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=lambda wildcards: get_title("detection", wildcards),
+        code=lambda wildcards: get_code("draw-boxes", get_reader(wildcards.dataset)),
+    message:
+        "Draw the boxes that {wildcards.method} finds on {wildcards.dataset}"
+    shell:
+        "python -m cmcr draw-boxes --model {input.model} --index {input.index}"
         " --title {params.title:q} --output {output} > {log} 2>&1"

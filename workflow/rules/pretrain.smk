@@ -60,9 +60,9 @@ rule segment_images:
     input:
         lambda wildcards: get_index(wildcards.dataset, "train"),
     output:
-        get_superpixels("{dataset}", "parts/{part}.json"),
+        get_superpixels("{dataset}", "{network}", "parts/{part}.json"),
     log:
-        f"{results}/logs/superpixels/{{dataset}}/{{part}}.log",
+        f"{results}/logs/superpixels/{{dataset}}/{{network}}/{{part}}.log",
     wildcard_constraints:
         part=r"\d+",
     conda:
@@ -71,12 +71,12 @@ rule segment_images:
         mem_mb=get_pass_memory(),
         runtime=get_pass_minutes(SUPERPIXEL_PASSES / cfg.pretrain.superpixel_jobs),
     params:
-        options=cfg.pretrain.superpixels.model_dump_json(),
+        options=lambda wildcards: plan.superpixels(wildcards.network).model_dump_json(),
         parts=cfg.pretrain.superpixel_jobs,
-        folder=lambda wildcards: get_superpixels(wildcards.dataset, "images"),
+        folder=lambda wildcards: get_superpixels(wildcards.dataset, wildcards.network, "images"),
         code=lambda wildcards: get_code("segment-images", get_reader(wildcards.dataset)),
     message:
-        "Cut the training images of {wildcards.dataset} into superpixels, share {wildcards.part} of {params.parts}, counted from 0"
+        "Cut the training images of {wildcards.dataset} into superpixels for {wildcards.network}, share {wildcards.part} of {params.parts}, counted from 0"
     shell:
         "python -m cmcr segment-images --options {params.options:q} --index {input} --part {wildcards.part}"
         " --parts {params.parts} --folder {params.folder} --output {output} > {log} 2>&1"
@@ -86,11 +86,11 @@ rule pretrain:
     input:
         unpack(get_pretrain_inputs),
     output:
-        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/backbone.safetensors",
+        f"{results}/pretrain/{{dataset}}/{{network}}/{{method}}/seed{{seed}}/backbone.safetensors",
     log:
-        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
+        f"{results}/logs/pretrain/{{dataset}}/{{network}}/{{method}}/seed{{seed}}.log",
     benchmark:
-        f"{results}/benchmarks/pretrain/{{dataset}}/{{method}}/seed{{seed}}.tsv"
+        f"{results}/benchmarks/pretrain/{{dataset}}/{{network}}/{{method}}/seed{{seed}}.tsv"
     wildcard_constraints:
         method=any_of(row for row in cfg.methods if row not in imported),
     conda:
@@ -101,7 +101,9 @@ rule pretrain:
         mem_mb=get_pretrain_memory,
         runtime=get_pretrain_minutes,
     params:
-        job=lambda wildcards: plan.pretrain_job(wildcards.method, int(wildcards.seed)).model_dump_json(),
+        job=lambda wildcards: plan.pretrain_job(
+            wildcards.method, int(wildcards.seed), wildcards.network
+        ).model_dump_json(),
         plugin=lambda wildcards: os.path.relpath(plan.plugins[wildcards.method]),
         inputs=get_pretrain_flags,
         folder=subpath(output[0], parent=True),
@@ -111,7 +113,7 @@ rule pretrain:
             *get_readers(pretrained_on),
         ),
     message:
-        "Pre-train {wildcards.method}, seed {wildcards.seed}"
+        "Pre-train {wildcards.method}, {wildcards.network}, seed {wildcards.seed}"
     shell:
         "python -m cmcr pretrain --job {params.job:q} --plugin {params.plugin:q} {params.inputs}"
         " --folder {params.folder} --output {output} > {log} 2>&1"
@@ -121,9 +123,9 @@ rule import_weights:
     input:
         lambda wildcards: imported[wildcards.method],
     output:
-        f"{results}/pretrain/{{dataset}}/{{method}}/seed{{seed}}/backbone.safetensors",
+        f"{results}/pretrain/{{dataset}}/{MINKUNET}/{{method}}/seed{{seed}}/backbone.safetensors",
     log:
-        f"{results}/logs/pretrain/{{dataset}}/{{method}}/seed{{seed}}.log",
+        f"{results}/logs/pretrain/{{dataset}}/{MINKUNET}/{{method}}/seed{{seed}}.log",
     wildcard_constraints:
         dataset=any_of(map(plan.pretrain_dataset, imported)),
         method=any_of(imported),

@@ -25,12 +25,13 @@ rule compare_published:
         "../../environment.yml"
     params:
         methods=json.dumps({row: vars(method) for row, method in plan.looked_up.items()}),
-        network=plan.network,
+        networks=json.dumps({task: plan.network_name(task) for task in tasks}),
+        detectors=flags(detectors=plan.detectors and json.dumps(plan.detectors)),
         folder=subpath(output[0], parent=True),
         code=get_code("published-table"),
     message:
         "Write the run's numbers beside published ones"
     shell:
-        "python -m cmcr published-table --scores {input.scores} --methods {params.methods:q} --network {params.network:q}"
+        "python -m cmcr published-table --scores {input.scores} --methods {params.methods:q} --networks {params.networks:q} {params.detectors}"
         " --names {input.names} --lineages {input.lineages} --splits {input.splits} --gaps {input.gaps}"
         " --folder {params.folder} {input.published} > {log} 2>&1"

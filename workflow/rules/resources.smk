@@ -7,7 +7,7 @@ SUPERPIXEL_PASSES = 8
 
 
 def get_pretrain_demand(wildcards):
-    return pretrain_demand(cfg, plan.pretrain_job(wildcards.method, int(wildcards.seed)))
+    return pretrain_demand(cfg, plan.pretrain_job(wildcards.method, int(wildcards.seed), wildcards.network))
 
 
 def get_pretrain_memory(wildcards, attempt):

@@ -41,7 +41,7 @@ rule write_tables:
         "../../environment.yml"
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task)),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        reasons=get_reasons,
         recipes=lambda wildcards: flags(recipes=json.dumps(plan.recipes(wildcards.task))),
         absent=lambda wildcards: flags(absent=plan.absent and json.dumps(plan.absent_columns(wildcards.task))),
         folder=subpath(output[0], parent=True),
@@ -71,7 +71,9 @@ rule write_transfer:
     params:
         pretrained_on=pretrained_on,
         labels=json.dumps(get_transferred()),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        reasons=flags(
+            reasons=any(plan.reasons.values()) and json.dumps({task: plan.reasons_for(task) for task in tasks})
+        ),
         absent=flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks})),
         folder=subpath(output[0], parent=True),
         code=get_code("transfer-table"),
@@ -107,7 +109,7 @@ rule write_gains:
     params:
         baseline=cfg.gains_over,
         labels=plan.compared_on(),
-        reasons=plan.reasons,
+        reasons={task: plan.reasons_for(task) for task in tasks},
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),
         code=get_code("gains-table"),
@@ -172,7 +174,7 @@ rule draw_figure:
         "../../environment.yml"
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task, wildcards.dataset)),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        reasons=get_reasons,
         folder=subpath(output[0], parent=True),
         code=get_code("figure"),
     message:

@@ -31,18 +31,19 @@ class ToyCityOptions(Options):
     seed: int = 0
     """Of streets, things, colours, weather and noise."""
     train_scenes: Annotated[int, Field(ge=1)] = 8
-    """How many scenes of the training split to make: at most the eight of nuScenes' mini_train, or SemanticKITTI's ten
-    training sequences."""
+    """How many scenes of the training split to make: at most the eight of nuScenes' mini_train, SemanticKITTI's ten
+    training sequences, or 40 drives of KITTI's object benchmark."""
     validation_scenes: Annotated[int, Field(ge=1)] = 2
-    """How many scenes of the validation split to make: at most the two of nuScenes' mini_val, or SemanticKITTI's
-    one."""
+    """How many scenes of the validation split to make: at most the two of nuScenes' mini_val, SemanticKITTI's one, or
+    ten drives of KITTI's object benchmark."""
     keyframes: Annotated[int, Field(ge=1)] = 20
     """Keyframes of a scene, two a second."""
     image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (112, 200)
     """Height and width of the cameras' images in pixels; the fields of view stay those of the real vehicle, whose
-    images have 900 x 1600 (nuScenes) or 375 x 1242 (SemanticKITTI)."""
+    images have 900 x 1600 (nuScenes) or 375 x 1242 (KITTI). KITTI's least heights of 2D boxes (40 and 25 pixels) are
+    those of whole images: in smaller ones only nearer things count."""
     azimuth_steps: Annotated[int, Field(ge=8)] = 360
-    """Columns of a LiDAR sweep, each of 32 beams (nuScenes) or 64 (SemanticKITTI)."""
+    """Columns of a LiDAR sweep, each of 32 beams (nuScenes) or 64 (KITTI)."""
 
     def scene_names(self, format: str = NUSCENES) -> tuple[str, ...]:
         """Return the scenes to make, those of the training split first.

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cmcr.data import waymo_names
+from cmcr.data.kitti_names import frame_paths
 from cmcr.data.nuscenes_tables import LABEL_TABLES
-from cmcr.data.toy import nuscenes_format, semantic_kitti_writer
+from cmcr.data.toy import kitti_writer, nuscenes_format, semantic_kitti_writer
+from cmcr.data.toy.kitti_writer import KittiWriter
 from cmcr.data.toy.nuscenes_format import DESCRIPTION, TABLES
 from cmcr.data.toy.nuscenes_writer import NuScenesWriter
 from cmcr.data.toy.recording import Keyframe
-from cmcr.data.toy.rig import NUSCENES, SEMANTIC_KITTI, WAYMO, Rig
+from cmcr.data.toy.rig import KITTI, NUSCENES, SEMANTIC_KITTI, WAYMO, Rig
 from cmcr.data.toy.semantic_kitti_writer import SemanticKittiWriter
 from cmcr.data.toy.waymo_writer import WaymoWriter
 from cmcr.data.toy.world import World
 from cmcr.errors import DataError
-from cmcr.files import write_json
+from cmcr.files import write_json, write_text
 
 Part = dict[str, Any]
 
@@ -155,6 +157,37 @@ def join_drives(parts: Sequence[Path], root: Path) -> None:
     write_json(root / CITY, {"description": DESCRIPTION, "scenes": scenes})
 
 
+def check_frames_owner(root: Path) -> None:
+    """Refuse frames beside which nothing says that they are a toy city's."""
+    if any((root / folder).is_dir() for folder in (kitti_writer.VERSION, "ImageSets")) and not (root / OWNER).is_file():
+        raise _foreign(root, "frames that no toy city wrote")
+
+
+def join_frames(parts: Sequence[Path], root: Path) -> None:
+    """Delete the files of frames that no part names, and list the frames of both splits, and of both together."""
+    found = [read_part(part, {"scene", "frames"}) for part in parts]
+    frames = {part["scene"]: part["frames"] for part in sorted(found, key=lambda part: part["scene"])}
+    every = [frame for of_drive in frames.values() for frame in of_drive]
+    named = set(every)
+    for path in frame_paths(kitti_writer.VERSION, "000000").values():
+        for file in (root / path).parent.iterdir():
+            if file.stem not in named:
+                file.unlink()
+    listed = {
+        "train": [frame for drive in frames if drive in kitti_writer.TRAIN_DRIVES for frame in frames[drive]],
+        "val": [frame for drive in frames if drive in kitti_writer.VALIDATION_DRIVES for frame in frames[drive]],
+        "trainval": every,
+    }
+    for split, numbers in listed.items():
+        write_text(root / "ImageSets" / f"{split}.txt", "".join(f"{frame}\n" for frame in numbers))
+    write_json(root / CITY, {"description": DESCRIPTION, "frames": frames})
+
+
+def _kitti_writer(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:  # noqa: ARG001
+    claim_folder(root)
+    return KittiWriter(root, scene, world)
+
+
 def _waymo_writer(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:
     claim_folder(root)
     return WaymoWriter(root, seed, scene, start_us, world)
@@ -187,6 +220,17 @@ FORMATS = {
         writer=_semantic_kitti_writer,
         check_owner=check_folders_owner,
         join=join_folders,
+    ),
+    "kitti": Format(
+        rig=KITTI,
+        version=kitti_writer.VERSION,
+        train_split="train",
+        validation_split="val",
+        train_scenes=kitti_writer.TRAIN_DRIVES,
+        validation_scenes=kitti_writer.VALIDATION_DRIVES,
+        writer=_kitti_writer,
+        check_owner=check_frames_owner,
+        join=join_frames,
     ),
     "waymo": Format(
         rig=WAYMO,

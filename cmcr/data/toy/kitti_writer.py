@@ -17,9 +17,14 @@ from cmcr.data.scan import Camera
 from cmcr.data.toy.recording import Keyframe, Picture, Sighting
 from cmcr.data.toy.rig import KITTI, KITTI_BASELINE_M
 from cmcr.data.toy.world import Body, World
+from cmcr.errors import ConfigError
 from cmcr.files import atomic_path, write_text
 
 VERSION = "training"
+#: The drives that the splits can have. Frames are numbered through all of them, a thousand to each.
+TRAIN_DRIVES = tuple(f"kitti-drive-{number:02d}" for number in range(40))
+VALIDATION_DRIVES = tuple(f"kitti-drive-{number:02d}" for number in range(40, 50))
+_FRAMES_OF_DRIVE = 1000
 
 #: Distance of a box's faces from the body, so that points with range noise lie within, as annotators draw them.
 BOX_MARGIN_M = 0.05
@@ -53,6 +58,30 @@ def kitti_type(body: Body) -> str | None:
         rider = "Cyclist" if body.category == "vehicle.bicycle" else "Misc"
         return rider if body.ridden else None
     return _TYPE_OF_CATEGORY.get(body.category)
+
+
+class KittiWriter:
+    """Writes one drive."""
+
+    def __init__(self, root: Path, drive: str, world: World):
+        self.root, self.drive, self.world = root, drive, world
+        self.frames: list[str] = []
+
+    def add(self, number: int, keyframe: Keyframe) -> None:
+        """Write the frame of keyframe ``number``.
+
+        Raises:
+            ConfigError: it is one too many.
+        """
+        if number >= _FRAMES_OF_DRIVE:
+            raise ConfigError(f"toy.keyframes: a drive of KITTI has at most {_FRAMES_OF_DRIVE} frames here")
+        drives = TRAIN_DRIVES + VALIDATION_DRIVES
+        self.frames.append(f"{drives.index(self.drive) * _FRAMES_OF_DRIVE + number:06d}")
+        write_frame(self.root, self.frames[-1], keyframe, self.world)
+
+    def finish(self) -> dict[str, object]:
+        """Return the drive's part: its name and its frames."""
+        return {"scene": self.drive, "frames": self.frames}
 
 
 def write_frame(root: Path, frame: str, keyframe: Keyframe, world: World) -> None:

@@ -10,27 +10,19 @@ from cmcr.data.box_projection import clip_to_image, image_boxes
 from cmcr.data.kitti import read_labels
 from cmcr.data.kitti_index import make_index
 from cmcr.data.kitti_names import CLASS_NAMES
-from cmcr.data.toy.kitti_city import ToyKittiOptions, write_drive, write_image_sets
-from cmcr.data.toy.kitti_writer import kitti_type
+from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
+from cmcr.data.toy.kitti_writer import KittiWriter, kitti_type
 from cmcr.data.toy.scene import make_world
 from cmcr.errors import ConfigError, DataError
 
-OPTIONS = ToyKittiOptions(train_drives=1, validation_drives=1, frames=2, image_size=(94, 311), azimuth_steps=360)
+OPTIONS = ToyCityOptions(train_scenes=2, validation_scenes=1, keyframes=2, image_size=(94, 311), azimuth_steps=360)
+FILES = ("velodyne/{}.bin", "image_2/{}.png", "calib/{}.txt", "label_2/{}.txt")
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("toy_kitti") / "city"
-    for drive in OPTIONS.drives:
-        write_drive(OPTIONS, drive, root)
-    write_image_sets(OPTIONS, root)
-    return root
-
-
-def test_the_reader_takes_every_frame(city: Path) -> None:
+def test_the_reader_takes_every_frame(toy_kitti: Path) -> None:
     found = {}
     for split in ("train", "val", "trainval"):
-        index = make_index("toy_kitti", city, "training", split)
+        index = make_index("toy_kitti", toy_kitti, "training", split)
         found[split] = [record.token for record in index.records]
         for position in range(len(index)):
             scan = index.read(position)
@@ -39,14 +31,14 @@ def test_the_reader_takes_every_frame(city: Path) -> None:
             assert len(scan.points) > 500
             assert 0 < scan.points[:, 3].max() <= 1
     assert found == {
-        "train": ["000000", "000001"],
-        "val": ["000002", "000003"],
-        "trainval": [f"00000{n}" for n in range(4)],
+        "train": ["000000", "000001", "001000", "001001"],
+        "val": ["040000", "040001"],
+        "trainval": ["000000", "000001", "001000", "001001", "040000", "040001"],
     }
 
 
-def test_boxes_hold_their_points_and_lie_in_the_image(city: Path) -> None:
-    index = make_index("toy_kitti", city, "training", "trainval")
+def test_boxes_hold_their_points_and_lie_in_the_image(toy_kitti: Path) -> None:
+    index = make_index("toy_kitti", toy_kitti, "training", "trainval")
     classes = set()
     for position in range(len(index)):
         scan = index.read(position)
@@ -54,7 +46,7 @@ def test_boxes_hold_their_points_and_lie_in_the_image(city: Path) -> None:
         labelled = objects.select(objects.name != "DontCare")
         assert scan.boxes is not None
         classes |= {CLASS_NAMES[number] for number in scan.boxes.classes.tolist()}
-        raw = np.fromfile(city / index.records[position].lidar, dtype="<f4").reshape(-1, 4)
+        raw = np.fromfile(toy_kitti / index.records[position].lidar, dtype="<f4").reshape(-1, 4)
         for box in scan.boxes.geometry:
             grown = box + np.array([0, 0, 0, 0.1, 0.1, 0.1, 0])  # two decimals in the file
             assert points_in_box(raw, grown).sum() >= 4
@@ -67,9 +59,9 @@ def test_boxes_hold_their_points_and_lie_in_the_image(city: Path) -> None:
     assert {"Car", "Pedestrian"} <= classes
 
 
-def test_things_stand_where_the_image_shows_them(city: Path) -> None:
+def test_things_stand_where_the_image_shows_them(toy_kitti: Path) -> None:
     # Occupied pixels and returns agree in depth order: a box's returns project into its 2D box.
-    index = make_index("toy_kitti", city, "training", "train")
+    index = make_index("toy_kitti", toy_kitti, "training", "train")
     scan = index.read(0)
     assert scan.boxes is not None
     camera = scan.cameras[0]
@@ -82,10 +74,11 @@ def test_things_stand_where_the_image_shows_them(city: Path) -> None:
         assert ((u / w >= left) & (u / w <= right) & (v / w >= top) & (v / w <= bottom)).all()
 
 
-def test_a_frame_depends_on_its_own_drive_alone(city: Path, tmp_path: Path) -> None:
-    write_drive(OPTIONS, 1, tmp_path / "again")
-    for name in ("velodyne/000002.bin", "image_2/000002.png", "calib/000002.txt", "label_2/000002.txt"):
-        assert (tmp_path / "again" / "training" / name).read_bytes() == (city / "training" / name).read_bytes()
+def test_a_frame_depends_on_its_own_drive_alone(toy_kitti: Path, tmp_path: Path) -> None:
+    write_scene(OPTIONS, "kitti-drive-01", tmp_path / "again", tmp_path / "part.json", "kitti")
+    for name in FILES:
+        again = tmp_path / "again" / "training" / name.format("001000")
+        assert again.read_bytes() == (toy_kitti / "training" / name.format("001000")).read_bytes()
 
 
 def test_types() -> None:
@@ -98,13 +91,24 @@ def test_types() -> None:
     assert {name for category, name in found if category.startswith(("static", "flat", "movable"))} == {None}
 
 
-def test_refuses_what_would_mix(city: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="toy_city"):
-        write_drive(OPTIONS.model_copy(update={"seed": 1}), 0, city)
+def test_what_an_earlier_city_left_is_deleted(toy_kitti: Path, tmp_path: Path) -> None:
+    parts, root = tmp_path / "parts", tmp_path / "city"
+    small = OPTIONS.model_copy(update={"train_scenes": 1, "keyframes": 1, "azimuth_steps": 60})
+    for drive in small.scene_names("kitti"):
+        write_scene(small, drive, root, parts / f"{drive}.json", "kitti")
+    for name in FILES:
+        path = root / "training" / name.format("001000")
+        path.write_bytes((toy_kitti / "training" / name.format("001000")).read_bytes())
+    join_scenes(sorted(parts.iterdir()), root, "kitti")
+    assert {path.stem for path in (root / "training").rglob("*.*")} == {"000000", "040000"}
+    assert (root / "ImageSets" / "val.txt").read_text() == "040000\n"
+
+
+def test_refuses_what_would_mix(tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
-    with pytest.raises(DataError, match="new folder"):
-        write_drive(OPTIONS, 0, tmp_path)
-    with pytest.raises(ConfigError, match="no drive 2"):
-        write_drive(OPTIONS, 2, city)
-    with pytest.raises(DataError, match="make its drive first"):
-        write_image_sets(OPTIONS, tmp_path / "empty")
+    with pytest.raises(DataError, match=r"(?s)a toy city or a new folder.*frames that no toy city wrote"):
+        write_scene(OPTIONS, "kitti-drive-00", tmp_path, tmp_path / "part.json", "kitti")
+    with pytest.raises(ConfigError, match="no scene 'kitti-drive-50'"):
+        write_scene(OPTIONS, "kitti-drive-50", tmp_path / "new", tmp_path / "part.json", "kitti")
+    with pytest.raises(ConfigError, match="at most 1000 frames"):
+        KittiWriter(tmp_path, "kitti-drive-00", make_world(0, "kitti-drive-00", 1.0)).add(1000, None)  # type: ignore[arg-type]
