@@ -92,7 +92,9 @@ class ScanRecord:
         world_from_lidar: (3, 4) poses from the LiDAR frame to the world, in order of application.
         cameras: its images, in the data set's fixed order.
         layout: how its files are to be read, for a reader that knows several ways; or None.
-        boxes, boxes_bytes: its labelled boxes, or None.
+        boxes, boxes_bytes: the file that its labelled boxes are in, or None.
+        annotations: these boxes in the reader's own words, where the file holds those of all scans; or None.
+        sample: what submissions call the moment of the scan, where this is not its token; or None.
     """
 
     token: str
@@ -109,6 +111,8 @@ class ScanRecord:
     layout: str | None = None
     boxes: str | None = None
     boxes_bytes: int | None = None
+    annotations: str | None = None
+    sample: str | None = None
 
     def __post_init__(self) -> None:
         for path in (self.lidar, self.labels, self.panoptic, self.boxes):
@@ -240,7 +244,7 @@ _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classe
 
 
 #: Fields that only some data sets have; a record without them does not mention them.
-_OPTIONAL = ("layout", "boxes", "boxes_bytes", "camera_from_lidar", "distortion")
+_OPTIONAL = ("layout", "boxes", "boxes_bytes", "annotations", "sample", "camera_from_lidar", "distortion")
 
 
 def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
