@@ -149,8 +149,9 @@ class ScanIndex:
         class_names: names of the classes; a class's number is its place here, and place 0 is "ignore".
         thing_classes: numbers of the classes whose instances are told apart.
         records: one for each scan.
-        checksum: SHA-256 over the records. It covers tokens, paths, sizes of files, calibration and poses, not the root
-            nor the bytes of the files: the same data in another folder has the same checksum.
+        checksum: SHA-256 over the records. It covers tokens, paths, sizes of files, calibration, poses and annotations
+            that the records hold, not the root nor the bytes of the files: the same data in another folder has the same
+            checksum.
     """
 
     dataset: str
