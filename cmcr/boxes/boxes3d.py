@@ -25,11 +25,14 @@ class Boxes3D:
         classes: (N,) int64 training class, 0 for things of none of the classes.
         velocity: (N, 2) float64 metres a second along the LiDAR frame's x and y, NaN where it is not known; None where
             the data set has none.
+        num_points: (N,) int64 returns that the labels count in each box, whatever was done to the scan since; None
+            where the data set does not count them.
     """
 
     geometry: NDArray[np.float64]
     classes: NDArray[np.int64]
     velocity: NDArray[np.float64] | None = None
+    num_points: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         number = len(self.geometry)
@@ -39,6 +42,8 @@ class Boxes3D:
             )
         if self.velocity is not None and self.velocity.shape != (number, 2):
             raise ValueError(f"expected ({number}, 2) velocities, found {self.velocity.shape}")
+        if self.num_points is not None and self.num_points.shape != (number,):
+            raise ValueError(f"expected ({number},) numbers of points, found {self.num_points.shape}")
 
     def __len__(self) -> int:
         return len(self.geometry)
@@ -46,7 +51,12 @@ class Boxes3D:
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Boxes3D:
         """Return the boxes at ``chosen``, a mask (N,) or row numbers."""
         velocity = None if self.velocity is None else self.velocity[chosen]
-        return Boxes3D(self.geometry[chosen], self.classes[chosen], velocity)
+        num_points = None if self.num_points is None else self.num_points[chosen]
+        return Boxes3D(self.geometry[chosen], self.classes[chosen], velocity, num_points)
+
+    def with_points(self) -> Boxes3D:
+        """Return the boxes in which the labels count a return; all of them where the data set does not count."""
+        return self if self.num_points is None else self.select(self.num_points > 0)
 
     def changed(self, matrix_33: NDArray[np.float64]) -> Boxes3D:
         """Return the boxes after every point x of the scan became ``matrix @ x``.
@@ -65,13 +75,14 @@ class Boxes3D:
 
 
 def join(parts: list[Boxes3D]) -> Boxes3D:
-    """Put boxes of one frame together, in order; velocities are kept where all parts have them."""
-    velocities = [part.velocity for part in parts]
-    known = [velocity for velocity in velocities if velocity is not None]
+    """Put boxes of one frame together, in order; velocities and numbers of points only where all parts have them."""
+    velocities = [part.velocity for part in parts if part.velocity is not None]
+    counts = [part.num_points for part in parts if part.num_points is not None]
     return Boxes3D(
         np.concatenate([part.geometry for part in parts]),
         np.concatenate([part.classes for part in parts]),
-        np.concatenate(known) if len(known) == len(parts) else None,
+        np.concatenate(velocities) if len(velocities) == len(parts) else None,
+        np.concatenate(counts) if len(counts) == len(parts) else None,
     )
 
 

@@ -124,6 +124,7 @@ class BoxDatabase:
             np.array([thing.box_7 for thing in chosen]).reshape(-1, 7),
             np.array([thing.class_number for thing in chosen], dtype=np.int64),
             None if boxes.velocity is None else np.array([thing.velocity_2 for thing in chosen]).reshape(-1, 2),
+            None if boxes.num_points is None else np.array([len(thing.points_P4) for thing in chosen], dtype=np.int64),
         )
         points = np.concatenate([scan.points[free], *(thing.points_P4 for thing in chosen)])
         return dataclasses.replace(scan, points=points, boxes=join([boxes, added]), labels=None, instances=None)

@@ -118,7 +118,7 @@ class DetectionDataset(Dataset[DetectionSample]):
         boxes = scan.boxes
         if boxes is not None and self.augmentation is not None:
             # Validation keeps all boxes: what the official metric counts is not ours to choose.
-            boxes = boxes.select(_inside(boxes, self.grid))
+            boxes = boxes.select(_inside(boxes, self.grid)).with_points()
         return DetectionSample(self.positions[position], scan.token, fill_cells(scan.points, self.grid), boxes)
 
 

@@ -92,7 +92,9 @@ class ScanRecord:
         world_from_lidar: (3, 4) poses from the LiDAR frame to the world, in order of application.
         cameras: its images, in the data set's fixed order.
         layout: how its files are to be read, for a reader that knows several ways; or None.
-        boxes, boxes_bytes: its labelled boxes, or None.
+        boxes, boxes_bytes: the file that its labelled boxes are in, or None.
+        annotations: these boxes in the reader's own words, where the file holds those of all scans; or None.
+        sample: what submissions call the moment of the scan, where this is not its token; or None.
     """
 
     token: str
@@ -109,6 +111,8 @@ class ScanRecord:
     layout: str | None = None
     boxes: str | None = None
     boxes_bytes: int | None = None
+    annotations: str | None = None
+    sample: str | None = None
 
     def __post_init__(self) -> None:
         for path in (self.lidar, self.labels, self.panoptic, self.boxes):
@@ -145,8 +149,9 @@ class ScanIndex:
         class_names: names of the classes; a class's number is its place here, and place 0 is "ignore".
         thing_classes: numbers of the classes whose instances are told apart.
         records: one for each scan.
-        checksum: SHA-256 over the records. It covers tokens, paths, sizes of files, calibration and poses, not the root
-            nor the bytes of the files: the same data in another folder has the same checksum.
+        checksum: SHA-256 over the records. It covers tokens, paths, sizes of files, calibration, poses and annotations
+            that the records hold, not the root nor the bytes of the files: the same data in another folder has the same
+            checksum.
     """
 
     dataset: str
@@ -245,7 +250,7 @@ _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classe
 
 
 #: Fields that only some data sets have; a record without them does not mention them.
-_OPTIONAL = ("layout", "boxes", "boxes_bytes", "camera_from_lidar", "distortion")
+_OPTIONAL = ("layout", "boxes", "boxes_bytes", "annotations", "sample", "camera_from_lidar", "distortion")
 
 
 def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.nuscenes_boxes import AnnotatedBoxes, boxes_in_lidar
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
 from cmcr.data.point_files import FRESH, read_bytes, read_points
 from cmcr.data.scan import VOID, Camera, Scan
@@ -24,11 +25,12 @@ COLUMNS = BYTES_PER_POINT // 4
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
-    """Read one keyframe: points, labels and instances where they are asked for and there, and where its images are.
+    """Read one keyframe: points, where its images are, and labels, instances and boxes where asked for and there.
 
     Instances are numbered ``1000 * category + instance``, so that no two objects of a scan share a number. A point with
     the panoptic label 0 though lidarseg has a category for it is `VOID`: it lies in the boxes of two objects, and the
-    panoptic challenge leaves it out (devkit, eval/panoptic/README.md).
+    panoptic challenge leaves it out (devkit, eval/panoptic/README.md). Boxes are all that are annotated, those without
+    a return among them.
 
     Raises:
         DataError: a file is missing or damaged, counts differ, a coordinate is not finite, a class id is unknown, an
@@ -43,7 +45,30 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
     labels = None if categories is None else CLASS_OF_CATEGORY[categories]
     world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
     cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
-    return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)
+    boxes = None
+    if with_labels and record.annotations is not None:
+        boxes = boxes_in_lidar(AnnotatedBoxes.from_text(record.annotations), _compose(world_from_lidar))
+    return Scan(record.token, dataset, record.scene, points, cameras, labels, instances, boxes)
+
+
+def read_boxes(record: ScanRecord, root: Path) -> AnnotatedBoxes:
+    """Return the boxes of a keyframe as they are annotated, which is what the official evaluation needs.
+
+    Raises:
+        DataError: nothing is annotated in the keyframe's split.
+    """
+    if record.annotations is None:
+        raise DataError(
+            f"{root}: keyframe {record.token} of {record.scene} has no boxes\n"
+            "  expected: a split that sample_annotation.json has boxes for\n  found:    one without any\n"
+            "  way out:  use train or val of v1.0-trainval; those of the test split are not published"
+        )
+    return AnnotatedBoxes.from_text(record.annotations)
+
+
+def lidar_pose(record: ScanRecord) -> NDArray[np.float64]:
+    """Return the (4, 4) pose from the LiDAR frame to the world, in which annotations and submissions are."""
+    return _compose(tuple(pose_from_text(pose) for pose in record.world_from_lidar))
 
 
 def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np.float64], ...]) -> Camera:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
+from cmcr.data.nuscenes_boxes import BOX_TABLE, annotated_boxes
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
 from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
 from cmcr.errors import ConfigError, DataError
@@ -25,8 +26,9 @@ _MISSING = -1
 def make_index(dataset: str, root: Path, version: str, split: str, complain: Complain = refuse) -> ScanIndex:
     """List the keyframes of ``split``, scenes in the order of the tables: by it the field counts off its label subsets.
 
-    Labels are listed where the label downloads are there. A split must be here with all its scenes; only of the splits
-    of v1.0-mini some may be missing (toy cities and single real keyframes have fewer), and a warning says so.
+    Labels are listed where the label downloads are there, and boxes where any keyframe of the split has one. A split
+    must be here with all its scenes; only of the splits of v1.0-mini some may be missing (toy cities and single real
+    keyframes have fewer), and a warning says so.
 
     Args:
         dataset: id of the data set in the config.
@@ -45,11 +47,14 @@ def make_index(dataset: str, root: Path, version: str, split: str, complain: Com
     tables = root / version
     try:
         labels = {table: _label_files(nusc, table) for table in LABEL_TABLES}
-        records = tuple(
-            _record(nusc, root, scene["name"], sample, labels)
+        keyframes = [
+            (scene["name"], sample)
             for scene in _scenes(nusc, tables, split, names)
             for sample in _keyframes(nusc, tables, scene)
-        )
+        ]
+        # Nothing is annotated in the test split; of another, a keyframe may well be empty.
+        box_bytes = _size(tables / BOX_TABLE) if any(sample["anns"] for _, sample in keyframes) else None
+        records = tuple(_record(nusc, root, scene, sample, labels, box_bytes) for scene, sample in keyframes)
     except KeyError as error:
         raise missing_key(tables, error) from None
     _check_labelled(tables, records)
@@ -102,7 +107,12 @@ def _keyframes(nusc: NuScenes, tables: Path, scene: dict[str, Any]) -> Iterator[
 
 
 def _record(
-    nusc: NuScenes, root: Path, scene: str, sample: dict[str, Any], labels: dict[str, dict[str, str]]
+    nusc: NuScenes,
+    root: Path,
+    scene: str,
+    sample: dict[str, Any],
+    labels: dict[str, dict[str, str]],
+    box_bytes: int | None,
 ) -> ScanRecord:
     tables = root / nusc.version
     missing = [channel for channel in ("LIDAR_TOP", *CAMERAS) if channel not in sample["data"]]
@@ -128,6 +138,10 @@ def _record(
         cameras=tuple(
             _camera_record(nusc, root, nusc.get("sample_data", sample["data"][channel]), channel) for channel in CAMERAS
         ),
+        boxes=None if box_bytes is None else f"{nusc.version}/{BOX_TABLE}",
+        boxes_bytes=box_bytes,
+        annotations=None if box_bytes is None else annotated_boxes(nusc, tables, sample).to_text(),
+        sample=sample["token"],
     )
 
 

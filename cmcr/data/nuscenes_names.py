@@ -31,7 +31,8 @@ CLASS_NAMES = (
     "vegetation",
 )
 
-#: Classes with instances in the panoptic challenge (devkit, eval/panoptic/utils.py).
+#: Classes with instances in the panoptic challenge (devkit, eval/panoptic/utils.py). They are also the ten classes of
+#: the detection challenge, made of the same categories (eval/detection/utils.py).
 THING_CLASSES = tuple(range(1, 11))
 
 #: The 32 annotated categories by number, each with its class of the challenge (devkit, eval/lidarseg/utils.py).
@@ -72,3 +73,9 @@ CATEGORIES = (
 
 #: (32,) uint8: category number to class number.
 CLASS_OF_CATEGORY = np.array([CLASS_NAMES.index(name) for _, name in CATEGORIES], dtype=np.uint8)
+
+#: What is told of some annotated things besides their category, at most one of these each.
+ATTRIBUTES = (
+    "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider", "cycle.without_rider",
+    "pedestrian.sitting_lying_down", "pedestrian.standing", "pedestrian.moving",
+)  # fmt: skip

@@ -34,9 +34,9 @@ class Metric(Record):
     class_name: Line = Field(validation_alias="class", serialization_alias="class")
     """The class it was measured on, ``all`` for a mean over classes."""
     value: FiniteFloat | None
-    """In percent."""
     higher_is_better: bool
-    unit: Literal["percent"] = "percent"
+    unit: Literal["percent", "m", "rad", "m/s", "share"] = "percent"
+    """Of the value; a share is in [0, 1]. All are percent but the errors of detections, which are printed otherwise."""
     reason: Line | None = None
     """Why ``value`` is null; null where there is a value."""
 

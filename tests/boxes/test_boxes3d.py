@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,8 +74,25 @@ def test_select_and_join() -> None:
     assert len(join([boxes, without])) == 10
 
 
+def test_numbers_of_points_stay_with_their_boxes() -> None:
+    boxes = dataclasses.replace(random_boxes(4, np.random.default_rng(0)), num_points=np.array([3, 0, 1, 0]))
+    turned = boxes.changed(np.diag([1.0, -1.0, 1.0]))
+    assert turned.num_points is not None
+    assert turned.num_points.tolist() == [3, 0, 1, 0]
+    kept = turned.with_points()
+    np.testing.assert_array_equal(kept.geometry, turned.geometry[[0, 2]])
+    again = join([kept, boxes.select(np.array([1]))])
+    assert again.num_points is not None
+    assert again.num_points.tolist() == [3, 1, 0]
+    uncounted = random_boxes(2, np.random.default_rng(1))
+    assert uncounted.with_points() is uncounted
+    assert join([boxes, uncounted]).num_points is None
+
+
 def test_refuses_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="expected"):
         Boxes3D(np.zeros((3, 6)), np.zeros(3, dtype=np.int64))
     with pytest.raises(ValueError, match="velocities"):
         Boxes3D(np.zeros((3, 7)), np.zeros(3, dtype=np.int64), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="numbers of points"):
+        Boxes3D(np.zeros((3, 7)), np.zeros(3, dtype=np.int64), None, np.zeros(2, dtype=np.int64))

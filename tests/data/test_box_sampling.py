@@ -128,6 +128,19 @@ def test_velocities_come_along(index: InventedIndex) -> None:
     assert np.isfinite(filled.boxes.velocity[:4]).all()
 
 
+def test_numbers_of_points_come_along(index: InventedIndex) -> None:
+    database = BoxDatabase(index, [1, 2], BoxSamplingOptions())
+    scan = scan_with(0)
+    assert scan.boxes is not None
+    counted = dataclasses.replace(scan.boxes, num_points=np.array([0, 20, 10, 30]))
+    filled = database.fill(dataclasses.replace(scan, boxes=counted), np.random.default_rng(0))
+    assert filled.boxes is not None
+    assert filled.boxes.num_points is not None
+    assert filled.boxes.num_points[:4].tolist() == [0, 20, 10, 30]
+    assert len(filled.boxes) > 4
+    assert set(filled.boxes.num_points[4:].tolist()) <= {10, 20, 30}
+
+
 def test_boxes_keep_their_returns_when_a_scan_is_changed() -> None:
     options = PointAugmentation(rotation_deg=45, flip_x=0, flip_y=0.5, scale=(0.95, 1.05))
     scan = scan_with(0)

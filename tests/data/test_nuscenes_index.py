@@ -153,6 +153,31 @@ def test_without_the_label_downloads_scans_are_unlabelled(city: Path):
     assert index_of(city).read(0).labels is None
 
 
+def test_where_nothing_is_annotated_scans_have_no_boxes(city: Path):
+    """As in the test split, whose tables of annotations and instances are empty."""
+    for name in ("sample_annotation", "instance"):
+        replace(city / VERSION / f"{name}.json", b"[]")
+    index = index_of(city)
+    assert all(record.boxes is record.annotations is None for record in index.records)
+    assert index.read(0).boxes is None
+    assert index.read(0).labels is not None
+    assert all(record.sample for record in index.records)
+
+
+def test_a_keyframe_may_be_empty_in_an_annotated_split(city: Path):
+    token = index_of(city).records[1].sample
+
+    def empty(records: list[dict[str, Any]]) -> None:
+        records[:] = [r | {"prev": "", "next": ""} for r in records if r["sample_token"] != token]
+
+    edit("sample_annotation", empty)(city)
+    records = index_of(city).records
+    assert records[1].annotations == ""
+    assert index_of(city).read(1).boxes is not None
+    assert len(index_of(city).read(1).boxes) == 0
+    assert records[0].boxes == f"{VERSION}/sample_annotation.json"
+
+
 def test_scenes_that_are_not_here_are_named_in_a_warning(toy_nuscenes: Path, caplog):
     index_of(toy_nuscenes)
     assert "2 of the 8 scenes of mini_train" in caplog.text
@@ -270,6 +295,30 @@ BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
         r"one byte for each of the sweep's \d+ points", "bytes"),
     "panoptic missing": (on_file("panoptic", lambda _: None), "_panoptic.npz", "label files", "no such file"),
     "panoptic empty": (on_file("panoptic", lambda _: b""), "_panoptic.npz", "panoptic labels", "0 bytes"),
+    "annotation of no time": (
+        edit("sample", lambda rs: [r.__setitem__("timestamp", 5) for r in rs]), "sample_annotation.json",
+        "keyframes of other times", "no time"),
+    "next annotation": (
+        set_field("sample_annotation", "next", "nowhere", lambda r: r["next"]), "sample_annotation.json",
+        "next", "nowhere"),
+    "attribute token": (
+        set_field("sample_annotation", "attribute_tokens", ["nowhere"]), "sample_annotation.json",
+        "attribute_tokens", "nowhere"),
+    "two attributes": (
+        edit("sample_annotation", lambda rs: [r.__setitem__("attribute_tokens", ["a", "b"]) for r in rs]),
+        "sample_annotation.json", "one attribute at most", "2"),
+    "an attribute of another data set": (
+        edit("attribute", lambda rs: [r.__setitem__("name", "vehicle.flying") for r in rs]), "attribute.json",
+        "vehicle.moving", "vehicle.flying"),
+    "a box without height": (
+        set_field("sample_annotation", "size", [1, 2, 0]), "sample_annotation.json", "3 lengths above 0", "1, 2, 0"),
+    "a box of two numbers": (
+        set_field("sample_annotation", "translation", [1, 2]), "sample_annotation.json",
+        "3 finite numbers as translation", r"\[1, 2\]"),
+    "a box that is not turned": (
+        set_field("sample_annotation", "rotation", [0, 0, 0, 0]), "sample_annotation.json", "a quaternion", "0, 0"),
+    "a word for a number of returns": (
+        set_field("sample_annotation", "num_lidar_pts", "many"), "sample_annotation.json", "num_lidar_pts", "many"),
     "path out of the folder": (
         set_field("sample_data", "filename", "../../secret.bin"), "../../secret.bin",
         "below the data set's root", "out of it"),

@@ -92,6 +92,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_scores(tmp_path / "scores.json")
 
 
+def test_a_number_says_its_unit(tmp_path: Path, make_run: Callable[..., Scores]) -> None:
+    error = Metric(metric="maoe", class_name="all", value=0.3, higher_is_better=False, unit="rad")
+    run = make_run()
+    write_scores(tmp_path / "scores.json", run.model_copy(update={"metrics": [*run.metrics, error]}))
+    assert read_scores(tmp_path / "scores.json").metrics[-1] == error
+    with pytest.raises(ValidationError, match="unit"):
+        Metric(metric="maoe", class_name="all", value=17.2, higher_is_better=False, unit="degrees")  # type: ignore[arg-type]
+
+
 def test_a_number_needs_no_reason_and_a_reason_no_number() -> None:
     with pytest.raises(ValidationError):
         Metric(metric="miou", class_name="all", value=1.0, higher_is_better=True, reason="because")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from cmcr.data.nuscenes_names import CATEGORIES
+from cmcr.data.nuscenes_names import ATTRIBUTES, CATEGORIES
 from cmcr.data.toy.rig import NUSCENES
 
 VERSION = "v1.0-mini"
@@ -23,11 +23,6 @@ VALIDATION_SCENES = ("scene-0103", "scene-0916")
 TABLES = (
     "attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map", "sample", "sample_annotation",
     "sample_data", "scene", "sensor", "visibility", "lidarseg", "panoptic",
-)  # fmt: skip
-
-ATTRIBUTES = (
-    "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider", "cycle.without_rider",
-    "pedestrian.sitting_lying_down", "pedestrian.standing", "pedestrian.moving",
 )  # fmt: skip
 
 #: Upper ends of the visibility levels.
