@@ -136,4 +136,5 @@ def _default(field: FieldInfo) -> str:
         return "its own defaults"
     if isinstance(value, Enum):
         value = value.value
-    return f"`{json.dumps(value)}`" if value is not None else "`null`"
+    text = json.dumps(value, default=lambda group: group.model_dump(mode="json"))
+    return f"`{text}`" if value is not None else "`null`"

@@ -34,7 +34,7 @@ def project_edges(geometry_N7: NDArray[np.float64], camera: Camera) -> NDArray[n
 
 def image_boxes(geometry_N7: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
     """Return (N, 4) left, top, right, bottom in pixels around each box, which may lie outside the image; NaN behind."""
-    ends = project_edges(geometry_N7, camera).reshape(len(geometry_N7), -1, 2)
+    ends = project_edges(geometry_N7, camera).reshape(len(geometry_N7), 2 * len(EDGES), 2)
     is_seen = ~np.isnan(ends[..., 0]).all(axis=1)
     out = np.full((len(geometry_N7), 4), np.nan)
     out[is_seen, :2] = np.nanmin(ends[is_seen], axis=1)

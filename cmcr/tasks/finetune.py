@@ -169,7 +169,7 @@ def _train_variant(
             list(labelled),
         ]
     )
-    train(module, make_loader(scans, job.recipe, job.seed, task.collate), job.compute, folder, identity)
+    train(module, make_loader(scans, job.recipe, job.seed, collate_fn=task.collate), job.compute, folder, identity)
     return model
 
 
