@@ -18,6 +18,7 @@ from cmcr.data.index import ScanIndex
 from cmcr.data.range_grid import RangeGrid
 from cmcr.errors import ConfigError, DataError
 from cmcr.evaluation.kitti_detection import KittiDetectionScore
+from cmcr.evaluation.nuscenes_detection import NuScenesDetectionScore
 from cmcr.models.anchor_head import AnchorHeadOptions
 from cmcr.models.backbone import VOXELNET, Backbone, NetworkName
 from cmcr.models.bev import BevOptions
@@ -50,7 +51,7 @@ class DetectionScore(Protocol):
 
 
 #: By the reader of a data set.
-SCORES: dict[str, type[DetectionScore]] = {"kitti": KittiDetectionScore}
+SCORES: dict[str, type[DetectionScore]] = {"kitti": KittiDetectionScore, "nuscenes": NuScenesDetectionScore}
 
 
 #: Names for print, by the kind of the head.
@@ -98,7 +99,7 @@ class DetectionTask(Task):
                 f"{where}: detections are not counted on data of the format {index.reader}\n"
                 f"  expected: one of {', '.join(SCORES)}"
             )
-        classes, head = index.class_names[1:], options.head
+        classes, head = _classes(index), options.head
         if isinstance(head, AnchorHeadOptions):
             told, found = "an anchor for each class, in order", len(head.anchors)
         else:
@@ -118,7 +119,8 @@ class DetectionTask(Task):
                 f"{index.root}: split {index.split} of {index.dataset} has no boxes for {len(without)} of "
                 f"{len(positions)} scans, the first is {without[0]}\n"
                 "  expected: labelled boxes, if only none of them, for every scan that is learned from or scored\n"
-                "  way out:  get the labels (KITTI: training/label_2), or name another split"
+                "  way out:  get the labels (KITTI: training/label_2; nuScenes: sample_annotation.json with its tables), "
+                "or name another split"
             )
 
     @classmethod
@@ -165,7 +167,7 @@ class DetectionTask(Task):
 
     def reset(self) -> None:
         """Begin to count anew."""
-        self.counted = SCORES[self.index.reader](self.index, self.index.class_names[1:])
+        self.counted = SCORES[self.index.reader](self.index, _classes(self.index))
 
     def update(self, output: Any, batch: DetectionBatch) -> None:
         """Count the batch's scans, one by one."""
@@ -175,6 +177,11 @@ class DetectionTask(Task):
     def metrics(self) -> list[Metric]:
         """Return the official numbers; see the format's `DetectionScore`."""
         return self.counted.metrics()
+
+
+def _classes(index: ScanIndex) -> tuple[str, ...]:
+    """Names of the classes that are things, whose numbers are 1, 2, and so on in every data set that has boxes."""
+    return tuple(index.class_names[number] for number in index.thing_classes)
 
 
 def _grid(job: FinetuneJob) -> RangeGrid:

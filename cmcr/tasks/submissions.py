@@ -6,6 +6,7 @@ nuscenes/eval/panoptic/evaluate.py):
     <output>/lidarseg/<split>/<token of the sweep>_lidarseg.bin    uint8 class 1..16 of each point, in the sweep's order
     <output>/panoptic/<split>/<token of the sweep>_panoptic.npz    uint16 1000 * class + instance, as the array ``data``
     <output>/<split>/submission.json                               what the method uses as input
+    <output>/<split>/results_nusc.json                             all boxes of the split (nuscenes/eval/detection/README.md)
 
 SemanticKITTI, as semantic-kitti-api reads it (evaluate_semantics.py, evaluate_panoptic.py); its relatives likewise:
 
@@ -31,12 +32,10 @@ from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.kitti_labels import write_objects
 from cmcr.data.releases import release_of
 from cmcr.evaluation.kitti_detection import detected_objects
+from cmcr.evaluation.nuscenes_submission import META, write_nuscenes_submission
 from cmcr.files import atomic_path, write_json
 from cmcr.tasks.panoptic import PanopticPrediction
 from cmcr.tasks.panoptic_files import nuscenes_labels, semantic_kitti_labels
-
-#: What a prediction takes as input: the sweep alone, whatever the backbone was pre-trained with.
-META = {"use_camera": False, "use_lidar": True, "use_radar": False, "use_map": False, "use_external": False}
 
 
 class Submission(Protocol):
@@ -149,10 +148,22 @@ class KittiDetection(FilePerScan):
         write_objects(path, detected_objects(index, record, found))
 
 
+class NuScenesDetection:
+    """Boxes on nuScenes: one file for the whole split, which is held in memory until then."""
+
+    def write_all(
+        self, index: ScanIndex, predictions: Iterable[tuple[ScanRecord, Sequence[Detections]]], output: Path
+    ) -> None:
+        """See `Submission.write_all`."""
+        found = {record.token: prediction[0] for record, prediction in predictions}
+        write_nuscenes_submission(output / index.split / "results_nusc.json", index, found)
+
+
 #: By the reader of a data set and the task.
 SUBMISSIONS: dict[tuple[str, str], Submission] = {
     ("nuscenes", "segmentation"): Lidarseg(),
     ("nuscenes", "panoptic"): NuScenesPanoptic(),
+    ("nuscenes", "detection"): NuScenesDetection(),
     ("semantic_kitti", "segmentation"): SemanticKitti(),
     ("semantic_kitti", "panoptic"): SemanticKittiPanoptic(),
     ("kitti", "detection"): KittiDetection(),
