@@ -6,7 +6,7 @@ nuscenes/eval/panoptic/evaluate.py):
     <output>/lidarseg/<split>/<token of the sweep>_lidarseg.bin    uint8 class 1..16 of each point, in the sweep's order
     <output>/panoptic/<split>/<token of the sweep>_panoptic.npz    uint16 1000 * class + instance, as the array ``data``
     <output>/<split>/submission.json                               what the method uses as input
-    <output>/<split>/results_nusc.json                             all boxes of the split (nuscenes/eval/detection/README.md)
+    <output>/<split>/results_nusc.json                             all boxes of the split (nuscenes/eval/detection)
 
 SemanticKITTI, as semantic-kitti-api reads it (evaluate_semantics.py, evaluate_panoptic.py); its relatives likewise:
 
