@@ -119,7 +119,7 @@ class DetectionTask(Task):
                 f"{index.root}: split {index.split} of {index.dataset} has no boxes for {len(without)} of "
                 f"{len(positions)} scans, the first is {without[0]}\n"
                 "  expected: labelled boxes, if only none of them, for every scan that is learned from or scored\n"
-                "  way out:  get the labels (KITTI: training/label_2; nuScenes: sample_annotation.json with its tables), "
+                "  way out:  get the labels (KITTI: training/label_2; nuScenes: sample_annotation.json and its like), "
                 "or name another split"
             )
 
