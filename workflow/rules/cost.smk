@@ -23,7 +23,7 @@ rule write_costs:
             category="Comparison",
             labels={"figure": "cost"},
         ),
-        f"{results}/figures/cost.png",
+        figure=f"{results}/figures/cost.png",
     log:
         f"{results}/logs/tables/cost.log",
     conda:

@@ -101,7 +101,7 @@ rule write_gains:
             category="Comparison",
             labels={"figure": "gains"},
         ),
-        f"{results}/figures/gains.png",
+        figure=f"{results}/figures/gains.png",
     log:
         f"{results}/logs/tables/gains.log",
     conda:
@@ -137,7 +137,7 @@ rule write_ablation:
             category="Comparison",
             labels={"figure": "ablation"},
         ),
-        f"{results}/figures/ablation.png",
+        figure=f"{results}/figures/ablation.png",
     log:
         f"{results}/logs/tables/ablation.log",
     conda:
