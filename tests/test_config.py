@@ -212,8 +212,8 @@ def test_data_sets_of_pre_training_are_one_id(toy: dict[str, Any]) -> None:
     assert plan.diagnose_job("ppkt", 0).dataset == "kitti"
     assert not plan.diagnose_job("ppkt", 0).toy
     # Images of some are enough; of none they are not.
-    assert Plan.of(config(["rellis", "toy_nuscenes"]), "my.yaml").reasons == {}
-    assert "rellis has no cameras" in Plan.of(config("rellis"), "my.yaml").reasons["ppkt"]
+    assert Plan.of(config(["rellis", "toy_nuscenes"]), "my.yaml").reasons == {"minkunet": {}}
+    assert "rellis has no cameras" in Plan.of(config("rellis"), "my.yaml").reasons["minkunet"]["ppkt"]
     for wrong, message in (
         (["kitti", "kitti"], "each once"),
         ([], "each once"),
