@@ -55,7 +55,7 @@ class Lidarseg:
 
     def write(self, path: Path, record: ScanRecord, prediction: Tensor) -> None:  # noqa: ARG002
         """See `Submission.write`."""
-        prediction.cpu().numpy().astype(np.uint8).tofile(path)
+        path.write_bytes(prediction.cpu().numpy().astype(np.uint8).tobytes())
 
     def finish(self, index: ScanIndex, output: Path) -> None:
         """See `Submission.finish`."""
@@ -88,7 +88,7 @@ class SemanticKitti:
 
     def write(self, path: Path, record: ScanRecord, prediction: Tensor) -> None:
         """See `Submission.write`."""
-        release_of(record.layout).id_of_class[prediction.cpu().numpy()].astype("<u4").tofile(path)
+        path.write_bytes(release_of(record.layout).id_of_class[prediction.cpu().numpy()].astype("<u4").tobytes())
 
     def finish(self, index: ScanIndex, output: Path) -> None:
         """See `Submission.finish`; there is nothing besides."""
@@ -100,7 +100,9 @@ class SemanticKittiPanoptic(SemanticKitti):
     def write(self, path: Path, record: ScanRecord, prediction: PanopticPrediction) -> None:  # type: ignore[override]
         """See `Submission.write`."""
         categories_P = release_of(record.layout).id_of_class[prediction.class_P]
-        semantic_kitti_labels(record.token, categories_P, prediction.instance_P).astype("<u4").tofile(path)
+        path.write_bytes(
+            semantic_kitti_labels(record.token, categories_P, prediction.instance_P).astype("<u4").tobytes()
+        )
 
 
 #: By the reader of a data set and the task.
