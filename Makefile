@@ -76,12 +76,24 @@ docs: .venv/ready ## print the config reference from the code
 site: .venv/ready ## build the documentation's pages into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
+.venv/mutants: .venv/ready requirements-mutants.lock
+	.venv/bin/python $(LOCKED) requirements-mutants.lock
+	touch $@
+
+# Tests that start processes of their own are left out: these would not see the change. So are, where the folder with
+# official numbers is not beside the checkout, those that need it.
+ONLY ?= *
+mutants: .venv/mutants ## change losses, IoU and pairing a little; count what no test notices (ONLY='cmcr.data.pairs*')
+	if [ -d ../shared ]; then ln -sfn ../shared shared; fi
+	OMP_NUM_THREADS=1 mutmut run '$(ONLY)'
+	mutmut results
+
 supply: ## add hashes to the lock files and write docs/licences.md; asks the package index
 	$(PYTHON) -m venv .venv-supply
 	.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check pip==26.3
 	.venv-supply/bin/python -m supply
 
 clean: ## remove what the toy and smoke runs have made, and the caches of all tools
-	rm -rf site results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf site mutants results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup waymo-env tables smoke report test test-fast torture supply lint format bench docs site clean
+.PHONY: help setup waymo-env tables smoke report test test-fast torture mutants supply lint format bench docs site clean

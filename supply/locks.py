@@ -14,6 +14,7 @@ LOCKS = {
     "requirements.lock": "The environment of `make setup`",
     "requirements-slurm.lock": "Snakemake's executor for SLURM, in the same environment",
     "requirements-cuda.lock": "What torch's CUDA build needs besides, in the same environment",
+    "requirements-mutants.lock": "What `make mutants` needs besides, in the same environment",
     "requirements-waymo.lock": "The environment of `make waymo-env`, which reads Waymo's files",
 }
 

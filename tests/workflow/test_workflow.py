@@ -280,7 +280,7 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
     results = finished.folder / "results" / "tiny"
     assert {path.name for path in (results / "tables").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("segmentation", "segmentation_per_class", "diagnostics", "cost")
+        for name in ("segmentation", "segmentation_per_class", "diagnostics", "gains", "cost")
         for suffix in ("csv", "md", "tex")
     }
     assert "Diagnostics on toy data" in (results / "tables" / "diagnostics.md").read_text()
