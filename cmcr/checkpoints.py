@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cmcr.errors import WeightsError
-from cmcr.files import atomic_path
+from cmcr.files import write_bytes
 
 #: The entry of a safetensors header that holds our metadata.
 _METADATA = "cmcr"
@@ -24,9 +24,9 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapp
     """Write tensors as safetensors, atomically. ``metadata`` says what they are; equal content gives equal bytes."""
     # One entry for all of it: safetensors writes several in an order that changes from one process to the next.
     entry = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
-    with atomic_path(path) as temporary:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata=entry)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Not by safetensors' own writer, whose error does not let one tell a full disk from a defect.
+    write_bytes(path, save(contiguous, metadata=entry))
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:

@@ -6,10 +6,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from cmcr.errors import CMCRError
+from cmcr.files import refusal
 
 #: Name and summary of each command; its module has ``add_arguments(parser)`` and ``run(arguments)``.
 COMMANDS = {
@@ -69,10 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    return call(parsed.command, module.run, parsed)
+
+
+def call(command: str, run: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Run a command's function and return the exit code; what the user can mend is one message on standard error."""
     try:
-        module.run(parsed)
+        run(arguments)
     except CMCRError as error:
-        print(f"cmcr {parsed.command}: {error}", file=sys.stderr)
+        print(f"cmcr {command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        print(f"cmcr {command}: {refused}", file=sys.stderr)
         return 1
     return 0
 

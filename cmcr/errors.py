@@ -37,6 +37,10 @@ class WeightsError(CMCRError):
     """A weight file is missing, unsafe to read, or does not fit the network."""
 
 
+class OutputError(CMCRError):
+    """A file cannot be written: the disk is full, the file system is read-only, the user may not write there."""
+
+
 class PluginError(CMCRError):
     """A method's plug-in file is broken or does not keep the contract."""
 

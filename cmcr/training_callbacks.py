@@ -11,6 +11,7 @@ import csv
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from torch.utils.tensorboard import SummaryWriter
 
-from cmcr.files import atomic_path, write_text
+from cmcr.files import atomic_path, write_text, writing
 from cmcr.recipe import Recipe, schedule_factor
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ class Course(Callback):
                 old.unlink(missing_ok=True)
         elif self.path.is_file():
             write_text(self.path, "".join(_rows_until(step, self.path.read_text(encoding="utf-8"))))
-        folder.mkdir(parents=True, exist_ok=True)
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -72,22 +74,25 @@ class Course(Callback):
         self.names = self.names or list(values)
         if list(values) != self.names:
             raise ValueError(f"step {step} logs {list(values)}, the steps before it {self.names}")
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             if file.tell() == 0:
                 rows.writerow(["step", "epoch", *values])
             rows.writerow([step, trainer.current_epoch, *(f"{value:.6g}" for value in values.values())])
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        with writing(self.path.parent):
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close TensorBoard's file."""
-        self.writer.close()
+        with writing(self.path.parent):
+            self.writer.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close TensorBoard's file, if it was opened."""
         if hasattr(self, "writer"):
-            self.writer.close()
+            with suppress(OSError):  # what went wrong first is what the user has to know
+                self.writer.close()
 
 
 def _rows_until(step: int, text: str) -> list[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cmcr.cli import COMMANDS, main
+from cmcr.cli import COMMANDS, call, main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -26,6 +28,34 @@ def test_what_the_user_can_mend_is_one_message_without_a_trace(
     error = capsys.readouterr().err
     assert error.startswith(f"cmcr subset: {tmp_path / 'no.jsonl'}")
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "free space on that disk"),
+        (errno.EROFS, "mount that file system"),
+        (errno.EACCES, "get the right"),
+    ],
+)
+def test_what_the_system_refuses_is_one_message_and_what_is_a_defect_has_its_trace(
+    capsys: pytest.CaptureFixture[str], number: int, reason: str
+) -> None:
+    def refused(_: argparse.Namespace) -> None:
+        raise OSError(number, os.strerror(number), "/results/a.csv")
+
+    assert call("tables", refused, argparse.Namespace()) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"cmcr tables: /results/a.csv\n  expected: to be allowed to write it\n  found:    {os.strerror(number)}"
+    )
+    assert reason in error
+
+    def defect(_: argparse.Namespace) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/gone")
+
+    with pytest.raises(FileNotFoundError):
+        call("tables", defect, argparse.Namespace())
 
 
 def test_products_of_matrices_do_not_depend_on_the_number_of_cores() -> None:

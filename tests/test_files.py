@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import errno
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from limits import files_up_to, folder_of_somebody_else, make_read_only, small_disk
+from matplotlib.figure import Figure
+from PIL import Image
 
-from cmcr.files import atomic_path, sha256_of_json, write_json, write_text
+from cmcr.checkpoints import save_tensors
+from cmcr.data.image_files import write_jpeg
+from cmcr.errors import OutputError
+from cmcr.files import atomic_path, exclusive, refusal, sha256_of_json, write_bytes, write_json, write_text
+from cmcr.results.style import write_figure
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -55,3 +66,108 @@ def test_equal_content_has_equal_bytes_and_equal_hashes(tmp_path: Path) -> None:
     write_json(tmp_path / "other.json", other)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
     assert sha256_of_json(one) == sha256_of_json(other) != sha256_of_json({"a": 1})
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+
+
+def picture(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        Image.fromarray(NOISE).save(temporary)
+
+
+def photograph(path: Path) -> None:
+    write_jpeg(path, NOISE, quality=90)
+
+
+def packed(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, data=NOISE)
+
+
+def figure(path: Path) -> None:
+    drawn = Figure()
+    drawn.subplots().plot(NOISE.ravel()[:20_000])
+    write_figure(path.parent, path.stem, drawn)
+
+
+#: Every way by which a longer result is written; those of `training` and `image_bank` have tests of their own.
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "a.json": lambda path: write_json(path, list(range(20_000))),
+    "a.safetensors": lambda path: save_tensors(path, {"a": torch.zeros(100_000)}),
+    "a.bin": lambda path: write_bytes(path, NOISE.tobytes()),
+    "a.jpg": photograph,
+    "a.png": picture,
+    "a.npz": packed,
+    "a.svg": figure,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_writer_says_that_a_file_is_too_long_and_writes_it_when_it_may(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    with files_up_to(10_000), pytest.raises(OutputError) as caught:
+        WRITERS[name](target)
+    message = str(caught.value)
+    assert message.startswith(f"{target}\n")
+    assert "File too large" in message
+    assert "ulimit -f" in message
+    assert list(tmp_path.iterdir()) == []
+    WRITERS[name](target)
+    assert target.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_writer_says_that_the_disk_is_full_and_keeps_what_was_there(tmp_path: Path, name: str) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=16) as disk:
+        write_text(disk / "earlier.txt", "whole")
+        with pytest.raises(OutputError, match=r"(?s)No space left on device\n  way out:  free space on that disk"):
+            WRITERS[name](disk / name)
+        assert [path.name for path in disk.iterdir()] == ["earlier.txt"]
+        assert (disk / "earlier.txt").read_text() == "whole"
+
+
+def test_a_file_system_that_became_read_only(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=64) as disk:
+        write_text(disk / "earlier.txt", "whole")
+        make_read_only(disk)
+        for target in (disk / "earlier.txt", disk / "new" / "a.txt"):
+            with pytest.raises(OutputError, match=r"(?s)Read-only file system\n  way out:  mount"):
+                write_text(target, "new")
+        assert (disk / "earlier.txt").read_text() == "whole"
+
+
+def test_a_folder_where_one_may_not_write() -> None:
+    with folder_of_somebody_else() as folder:
+        for target in (folder / "a.txt", folder / "new" / "a.txt"):
+            with pytest.raises(
+                OutputError, match=r"(?s)a\.txt\n.*Permission denied\n  way out:  get the right to write there"
+            ):
+                write_text(target, "new")
+        with pytest.raises(OutputError, match="Permission denied"), exclusive(folder):
+            pass
+
+
+def test_a_file_in_a_folders_place_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "tables", "a file")
+    with pytest.raises(OutputError, match=r"(?s)tables/a\.csv\n.*(File exists|Not a directory)"):
+        write_text(tmp_path / "tables" / "a.csv", "new")
+
+
+def test_what_the_block_may_not_read_is_not_blamed_on_the_file_that_is_written(tmp_path: Path) -> None:
+    def copy_what_is_closed() -> None:
+        with atomic_path(tmp_path / "copy"):
+            raise PermissionError(errno.EACCES, "Permission denied", "/closed")
+
+    with pytest.raises(PermissionError, match="/closed"):
+        copy_what_is_closed()
+    assert refusal(FileNotFoundError(errno.ENOENT, "No such file", "/gone")) is None
+
+
+def test_a_writer_that_goes_by_way_of_another_disk_names_that_too(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_path(tmp_path / "a.ckpt"):
+            raise OSError(errno.ENOSPC, "No space left on device", "/elsewhere/scratch")
+
+    with pytest.raises(OutputError, match=r"(?s)a\.ckpt\n.*No space left on device \(/elsewhere/scratch\)"):
+        write()

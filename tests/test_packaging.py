@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+from supply.locks import ROOT, read_lock
 
 
 def pins(lines: list[str]) -> dict[str, str]:
     pairs = [line.strip().split("==") for line in lines if "==" in line and not line.startswith("#")]
     return {name.lower().replace("_", "-"): version for name, version in pairs}
+
+
+def locked_in(lock: str) -> dict[str, str]:
+    return {pin.name.lower().replace("_", "-"): pin.version for pin in read_lock(lock).pins}
 
 
 def declared() -> dict[str, str]:
@@ -29,7 +32,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_the_lock_file_has_the_declared_versions() -> None:
-    locked = pins((ROOT / "requirements.lock").read_text().splitlines())
+    locked = locked_in("requirements.lock")
     # spconv needs a GPU machine; it is the one package that 'make setup' leaves out.
     assert {name: locked.get(name) for name in declared() if name != "spconv-cu120"} == {
         name: version for name, version in declared().items() if name != "spconv-cu120"
@@ -44,7 +47,7 @@ def test_the_conda_environment_has_the_declared_versions() -> None:
 
 
 def test_the_executor_for_slurm_fits_but_for_the_numpy_of_an_optional_report() -> None:
-    locked = pins((ROOT / "requirements-slurm.lock").read_text().splitlines())
+    locked = locked_in("requirements-slurm.lock")
     try:
         assert {name: version(name) for name in locked} == locked
     except PackageNotFoundError as error:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from invented import feature_bank, invented_index, pretrain_job
+from limits import files_up_to, small_disk
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from baselines.ppkt import PPKT
 from cmcr.checkpoints import read_tensors
 from cmcr.data.batches import Batch
-from cmcr.errors import CMCRError
+from cmcr.errors import CMCRError, OutputError
 from cmcr.files import exclusive
 from cmcr.models.backbone import make_backbone
 from cmcr.models.image_encoder import ImageEncoder
@@ -117,6 +118,37 @@ def test_sigkill(tmp_path: Path, undisturbed: tuple[bytes, bytes]) -> None:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert run(tmp_path) == undisturbed
+
+
+# TensorBoard writes from a thread of its own, which ends by what its writer is told.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(("limit", "file"), [(400, ""), (20_000, r"/resume/[0-9a-f]{16}\.ckpt")])
+def test_where_logs_or_checkpoints_cannot_be_written_the_run_stops_and_goes_on_later(
+    tmp_path: Path, undisturbed: tuple[bytes, bytes], limit: int, file: str
+) -> None:
+    with files_up_to(limit), pytest.raises(OutputError, match=rf"/logs{file}\n") as caught:
+        run(tmp_path)
+    assert "File too large" in str(caught.value)
+    assert not list(tmp_path.rglob("*.part*"))
+    assert run(tmp_path) == undisturbed
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_stops_a_training_and_more_space_lets_it_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[bytes, bytes]
+) -> None:
+    kill_at(monkeypatch, 8)
+    with pytest.raises(Killed):
+        run(tmp_path / "measured")
+    used = sum(path.stat().st_size for path in (tmp_path / "measured").rglob("*") if path.is_file())
+    # Room for the first checkpoint, and not for a second one beside it.
+    with small_disk(tmp_path / "disk", kilobytes=int(used * 1.5) // 1024) as disk:
+        with pytest.raises(OutputError, match="No space left on device"):
+            run(disk)
+        kept = next(disk.glob("logs/resume/*.ckpt"))
+        torch.load(kept, weights_only=True)
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        assert run(disk) == undisturbed
 
 
 def test_a_checkpoint_of_another_job_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,21 +65,24 @@ def write_feature_bank(
         encode: (I, 3, H, W) images in [0, 1] to (I, C, h, w) features.
         device: where ``encode`` runs.
     """
-    with atomic_path(path) as temporary:
-        bank: np.memmap | None = None
+    # Scan by scan, not into a mapped file: where the disk is full, that would end the process by a signal.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        shape: tuple[int, ...] | None = None
         for position in progress(range(len(index)), len(index), "encoding images of scan", logger):
             images = np.stack(
                 [read_resized(camera, size) for camera in index.read(position, with_labels=False).cameras]
             )
             pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
             features = encode(pixels).half().cpu().numpy()
-            if bank is None:
-                shape = (len(index), *features.shape)
-                bank = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            bank[position] = features
-        if bank is None:
+            if shape is None:
+                shape = features.shape
+                header = {"descr": "<f2", "fortran_order": False, "shape": (len(index), *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            if features.shape != shape:
+                raise ValueError(f"scan {position} has features {features.shape}, those before it {shape}")
+            file.write(features.astype("<f2").tobytes())
+        if shape is None:
             raise DataError(f"no scans in {index.dataset}, split {index.split}")
-        bank.flush()
 
 
 def read_feature_bank(path: Path | str) -> NDArray[np.float16]:

@@ -1,8 +1,10 @@
-"""Image files, decoded or refused: the same for every data set."""
+"""Image files, decoded or refused: the same for every data set. And photographs of the toy city, written."""
 
 from __future__ import annotations
 
+import io
 import zlib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from PIL import Image
 
 from cmcr.data.scan import Camera
 from cmcr.errors import DataError
+from cmcr.files import write_bytes
 
 #: Largest image that is decoded; nuScenes' have 1.4 million pixels. (Pillow has a limit of its own, but importing
 #: nuscenes-devkit lifts it for the whole process.)
@@ -57,3 +60,15 @@ def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:
         raise DataError.at(
             camera.image_path, expected=f"a readable image of {width} x {height} pixels", found=found, fix=_FRESH
         ) from None
+
+
+def write_jpeg(path: Path, pixels: NDArray[np.uint8], quality: int) -> None:
+    """Write (H, W, 3) uint8 RGB as a JPEG, atomically, its colours at the full resolution.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    # By way of memory: a JPEG that Pillow writes to a file itself ends without an error where the disk is full.
+    with io.BytesIO() as buffer:
+        Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling=0)
+        write_bytes(path, buffer.getvalue())

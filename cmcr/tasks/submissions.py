@@ -78,7 +78,7 @@ class Lidarseg(FilePerScan):
 
     def write(self, path: Path, index: ScanIndex, record: ScanRecord, prediction: Tensor) -> None:  # noqa: ARG002
         """See `FilePerScan.write`."""
-        prediction.cpu().numpy().astype(np.uint8).tofile(path)
+        path.write_bytes(prediction.cpu().numpy().astype(np.uint8).tobytes())
 
     def finish(self, index: ScanIndex, output: Path) -> None:
         """See `FilePerScan.finish`."""
@@ -117,7 +117,7 @@ class SemanticKitti(FilePerScan):
 
     def write(self, path: Path, index: ScanIndex, record: ScanRecord, prediction: Tensor) -> None:  # noqa: ARG002
         """See `FilePerScan.write`."""
-        release_of(record.layout).id_of_class[prediction.cpu().numpy()].astype("<u4").tofile(path)
+        path.write_bytes(release_of(record.layout).id_of_class[prediction.cpu().numpy()].astype("<u4").tobytes())
 
 
 class SemanticKittiPanoptic(SemanticKitti):
@@ -132,7 +132,9 @@ class SemanticKittiPanoptic(SemanticKitti):
     ) -> None:
         """See `FilePerScan.write`."""
         categories_P = release_of(record.layout).id_of_class[prediction.class_P]
-        semantic_kitti_labels(record.token, categories_P, prediction.instance_P).astype("<u4").tofile(path)
+        path.write_bytes(
+            semantic_kitti_labels(record.token, categories_P, prediction.instance_P).astype("<u4").tobytes()
+        )
 
 
 class KittiDetection(FilePerScan):

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from limits import files_up_to, small_disk
 from torch import Tensor
 
 from cmcr.data.image_bank import IndexImages, read_feature_bank, write_feature_bank
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_index import make_index
-from cmcr.errors import DataError
+from cmcr.errors import DataError, OutputError
 
 SIZE = (28, 50)
 
@@ -55,6 +56,22 @@ def test_a_failure_leaves_no_bank(index: ScanIndex, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_feature_bank(tmp_path / "bank.npy", index, SIZE, fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_it_does_not_fit_there_is_an_error_and_no_signal(index: ScanIndex, tmp_path: Path) -> None:
+    # A mapped file grows by its name alone; the disk refuses its pages later, by a signal that ends the process.
+    with small_disk(tmp_path / "disk", kilobytes=8) as disk:
+        with pytest.raises(OutputError, match="No space left on device"):
+            write_feature_bank(disk / "bank.npy", index, SIZE, halve)
+        assert list(disk.iterdir()) == []
+    with files_up_to(4096), pytest.raises(OutputError, match="File too large"):
+        write_feature_bank(tmp_path / "bank.npy", index, SIZE, halve)
+
+
+def test_the_bank_is_a_plain_npy_file(index: ScanIndex, tmp_path: Path) -> None:
+    write_feature_bank(tmp_path / "bank.npy", index, SIZE, halve)
+    np.save(tmp_path / "saved.npy", np.array(read_feature_bank(tmp_path / "bank.npy")))
+    assert (tmp_path / "bank.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no npy file", "short"])

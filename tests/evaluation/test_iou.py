@@ -78,6 +78,12 @@ def test_scan_by_scan_equals_all_at_once() -> None:
     assert whole.counts.dtype == np.int64
 
 
+def test_counts_are_the_points_of_each_label_and_prediction() -> None:
+    confusion = counted(prediction=[1, 1, 2, 3, 3], label=[1, 1, 1, 2, 0])
+    assert confusion.counts.tolist() == [[0, 0, 0, 0], [0, 2, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+@pytest.mark.filterwarnings("error")  # a mean over nothing, or 0 / 0, is decided here and not left to numpy
 def test_without_labels_there_is_no_number() -> None:
     confusion = counted(prediction=[1, 2], label=[0, 0])
     assert np.isnan(confusion.miou())
@@ -88,7 +94,7 @@ def test_without_labels_there_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("prediction", "label", "message"),
     [
-        ([1, 0], [1, 1], "1 of 2 points are predicted as the ignored class 0"),
+        ([1, 0, 1], [1, 1, 1], "1 of 3 points are predicted as the ignored class 0"),
         ([0], [0], "predicted as the ignored class"),
         ([1, 4], [1, 1], r"every prediction in 0\.\.3, found 1\.\.4"),
         ([1], [9], r"every label in 0\.\.3, found 9\.\.9"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,15 +68,25 @@ TINY: dict[str, Any] = {
 
 @dataclass
 class Workflow:
-    """The workflow in a folder of its own."""
+    """The workflow in a folder of its own.
+
+    Attributes:
+        folder: where it runs.
+        seconds: how long the whole run took, where it was made by `finished`.
+        longest_file: in bytes; neither Snakemake nor its jobs may write a longer one.
+    """
 
     folder: Path
+    seconds: float = 0
+    longest_file: int | None = None
 
     def configure(self, config: dict[str, Any]) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        if self.longest_file is not None:
+            start = ["prlimit", f"--fsize={self.longest_file}", *start]
         return [*start, "--configfile", "config.yaml", "--cores", str(cores), *arguments]
 
     def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[str]:
@@ -125,5 +137,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A run that nothing disturbed; tests that change it copy it first."""
     made = Workflow(tmp_path_factory.mktemp("finished"))
     made.configure(TINY)
+    started = time.monotonic()
     made.run("all_tables", "all_figures")
+    made.seconds = time.monotonic() - started
     return made
+
+
+@pytest.fixture
+def copied(finished: Workflow, tmp_path: Path) -> Workflow:
+    """A finished run that may be changed."""
+    shutil.copytree(finished.folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Workflow(tmp_path)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import copy
 import re
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,6 @@ from cmcr.config import parse_config
 from cmcr.plan import Plan
 
 from .conftest import ROOT, TINY, Workflow
-
-
-@pytest.fixture
-def copied(finished: Workflow, tmp_path: Path) -> Workflow:
-    """A finished run that may be changed."""
-    shutil.copytree(finished.folder, tmp_path, symlinks=True, dirs_exist_ok=True)
-    return Workflow(tmp_path)
 
 
 def with_change(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -291,7 +282,7 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
     results = finished.folder / "results" / "tiny"
     assert {path.name for path in (results / "tables").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("segmentation", "segmentation_per_class", "diagnostics", "cost")
+        for name in ("segmentation", "segmentation_per_class", "diagnostics", "gains", "cost")
         for suffix in ("csv", "md", "tex")
     }
     assert "Diagnostics on toy data" in (results / "tables" / "diagnostics.md").read_text()
@@ -302,36 +293,6 @@ def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -
     assert "toy" in (results / "tables" / "segmentation.md").read_text()
     assert finished.temporary_files() == []
     assert "Nothing to be done" in finished.run("all_tables", "all_figures")
-
-
-@pytest.mark.slow
-def test_one_core_and_another_folder_give_the_same_bytes(finished: Workflow, workflow: Workflow) -> None:
-    workflow.run("all_tables", cores=1)
-    assert workflow.outcome() == finished.outcome()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("what", "log"),
-    [
-        ("the toy city", "logs/data/toy_nuscenes/scene-0061.log"),
-        ("pre-training", "pretrain/toy_nuscenes/minkunet/ppkt/seed0/metrics.csv"),
-        ("fine-tuning", "finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0/metrics.csv"),
-    ],
-)
-def test_killed_in_the_middle_the_same_command_ends_alike(
-    finished: Workflow, workflow: Workflow, what: str, log: str
-) -> None:
-    # As soon as the file appears, the job behind it is under way.
-    process = workflow.start("all_tables")
-    deadline = time.monotonic() + 300
-    while not (workflow.folder / "results" / "tiny" / log).exists():
-        assert process.poll() is None, f"the run ended before {what} was seen"
-        assert time.monotonic() < deadline, f"{what} never began"
-        time.sleep(0.05)
-    workflow.kill(process)
-    workflow.run("all_tables")
-    assert workflow.outcome() == finished.outcome()
 
 
 @pytest.mark.slow

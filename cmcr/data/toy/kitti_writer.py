@@ -95,7 +95,7 @@ def write_frame(root: Path, frame: str, keyframe: Keyframe, world: World) -> Non
     with atomic_path(paths["velodyne"]) as path:
         later = lidar_from_world @ keyframe.world_from_ego @ KITTI.ego_from_lidar()
         xyz = keyframe.sweep.points[:, :3].astype(np.float64) @ later[:3, :3].T + later[:3, 3]
-        np.column_stack([xyz, keyframe.sweep.points[:, 3] / 255]).astype("<f4").tofile(path)
+        path.write_bytes(np.column_stack([xyz, keyframe.sweep.points[:, 3] / 255]).astype("<f4").tobytes())
     with atomic_path(paths[CAMERA]) as path:
         Image.fromarray(picture.pixels).save(path)
     rectified_from_lidar, camera = _calibration(picture)

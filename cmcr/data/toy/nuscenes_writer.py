@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pyquaternion import Quaternion
 
+from cmcr.data.image_files import write_jpeg
 from cmcr.data.toy.ground import KERB_M, WALK_M
 from cmcr.data.toy.nuscenes_format import DESCRIPTION, TABLES, VERSION, Record, attribute_of, token, visibility_token
 from cmcr.data.toy.recording import Keyframe, Picture
@@ -117,14 +118,14 @@ class NuScenesWriter:
         sweep = keyframe.sweep
         record = self._sample_data(sample, "LIDAR_TOP", keyframe.time_s, keyframe.world_from_ego, (0, 0))
         with atomic_path(self._root / record["filename"]) as path:
-            sweep.points.astype("<f4").tofile(path)
+            path.write_bytes(sweep.points.astype("<f4").tobytes())
         category = np.array([CATEGORY_NUMBER[body.category] for body in self._world.bodies], np.uint16)[sweep.body]
         panoptic = (1000 * category + self._instance_number[sweep.body]).astype(np.uint16)
         for table, suffix in (("lidarseg", "bin"), ("panoptic", "npz")):
             name = f"{table}/{VERSION}/{record['token']}_{table}.{suffix}"
             with atomic_path(self._root / name) as path:
                 if table == "lidarseg":
-                    category.astype(np.uint8).tofile(path)
+                    path.write_bytes(category.astype(np.uint8).tobytes())
                 else:
                     np.savez_compressed(path, data=panoptic)
             self.tables[table].append(
@@ -135,8 +136,7 @@ class NuScenesWriter:
         height, width, _ = picture.pixels.shape
         self._image_size = height, width
         record = self._sample_data(sample, name, picture.time_s, picture.world_from_ego, self._image_size)
-        with atomic_path(self._root / record["filename"]) as path:
-            Image.fromarray(picture.pixels).save(path, quality=_JPEG_QUALITY, subsampling=0)
+        write_jpeg(self._root / record["filename"], picture.pixels, _JPEG_QUALITY)
 
     def _sample_data(
         self, sample: Record, channel: str, time_s: float, world_from_ego: NDArray[np.float64], size: tuple[int, int]

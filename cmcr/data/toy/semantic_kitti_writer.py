@@ -78,9 +78,9 @@ class SemanticKittiWriter:
         # KITTI's remissions are hundredths, up to 0.99.
         points[:, 3] = (np.rint(sweep.points[:, 3] * (99 / 255)) / 100).astype("<f4")
         with atomic_path(self._folder / "velodyne" / f"{number:06d}.bin") as path:
-            points.tofile(path)
+            path.write_bytes(points.tobytes())
         with atomic_path(self._folder / "labels" / f"{number:06d}.label") as path:
-            self._labels[sweep.body].astype("<u4").tofile(path)
+            path.write_bytes(self._labels[sweep.body].astype("<u4").tobytes())
         picture = keyframe.pictures[CAMERA]
         height, width, _ = picture.pixels.shape
         self._image_size = height, width

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from cmcr.data.image_files import write_jpeg
 from cmcr.data.toy.lidar import column_times
 from cmcr.data.toy.recording import Keyframe
 from cmcr.data.toy.rig import WAYMO, world_from_ego
@@ -69,8 +69,7 @@ class WaymoWriter:
         for name, picture in keyframe.pictures.items():
             self._size = picture.pixels.shape[0], picture.pixels.shape[1]
             file = f"drives/{self._scene}/{number:03d}_{name}.jpg"
-            with atomic_path(self._root / file) as path:
-                Image.fromarray(picture.pixels).save(path, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+            write_jpeg(self._root / file, picture.pixels, _JPEG_QUALITY)
             pose, time = picture.world_from_ego.ravel().tolist(), self._start_us / 1e6 + picture.time_s
             images.append({"camera": name, "file": file, "world_from_vehicle": pose, "time_s": time})
         arrays = f"drives/{self._scene}/{number:03d}.npz"
