@@ -78,7 +78,7 @@ def test_killed_within_a_job_the_same_command_goes_on_from_its_checkpoint(
     whole(workflow, finished)
     goes_on = []
     for job, output in (
-        ("pretrain/toy_nuscenes/ppkt/seed0", "backbone.safetensors"),
+        ("pretrain/toy_nuscenes/minkunet/ppkt/seed0", "backbone.safetensors"),
         ("finetune/toy_nuscenes/segmentation/toy_nuscenes/ppkt/finetune/50pct/seed0", "scores.json"),
     ):
         checkpoint = kill_when_there(workflow, job, "resume/[!.]*.ckpt")
