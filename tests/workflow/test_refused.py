@@ -24,7 +24,7 @@ def test_where_weights_no_longer_fit_the_run_says_so_and_goes_on_later(finished:
     assert "way out:  raise the limit on a file's size" in output
     assert copied.temporary_files() == []
     earlier = whole_files(results, undisturbed)
-    assert "teacher/features.npy" in earlier
+    assert "teacher/features/toy_nuscenes.npy" in earlier
     assert weights not in earlier
     copied.longest_file = None
     copied.run("all_tables")

@@ -47,7 +47,7 @@ EDITS = {
     "cmcr/tasks/frozen.py": [*finetuned("ppkt"), *finetuned("scratch"), *TABLES, *FIGURES, *COSTS],
     # A plug-in takes along its own method, not the others.
     "baselines/ppkt.py": [
-        "Pre-train ppkt, seed 0",
+        "Pre-train ppkt, minkunet, seed 0",
         *finetuned("ppkt"),
         "Diagnose what ppkt learned, seed 0",
         "Draw what ppkt learned on toy_nuscenes",
