@@ -43,7 +43,7 @@ def test_everything_is_made_for_each_data_set_and_the_pre_training_of_all(workfl
         assert jobs.count(f"Run the image teacher once over all training images of {dataset}") == 1
         assert sum(job.startswith(f"Cut the training images of {dataset} into superpixels") for job in jobs) == 2
     assert "Write the table of transfer to other data sets" in jobs
-    assert f"results/tiny/pretrain/{BOTH}/ppkt/seed0/backbone.safetensors" in output
+    assert f"results/tiny/pretrain/{BOTH}/minkunet/ppkt/seed0/backbone.safetensors" in output
     assert f"results/tiny/finetune/toy_nuscenes/segmentation/{BOTH}/ppkt/" in output
     table = output.split("Job stats:")[1]
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
@@ -59,7 +59,7 @@ def test_pictures_and_measures_are_of_the_first(workflow: Workflow) -> None:
     name = "toy_kitti+toy_nuscenes"
     for figure in ("losses", "codebook", "features", "reconstruction", "occupancy"):
         assert f"figures/{figure}_{name}_cmcr." in output
-    assert f"results/tiny/pretrain/{name}/cmcr/seed0/held_out.json" in output
+    assert f"results/tiny/pretrain/{name}/minkunet/cmcr/seed0/held_out.json" in output
     assert "index/toy_kitti/validation.jsonl" in output
 
 

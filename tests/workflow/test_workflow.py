@@ -198,7 +198,13 @@ def test_superpixels_are_made_for_a_method_that_needs_them_alone(workflow: Workf
 
     workflow.configure(with_change(add))
     jobs = planned(workflow.run("-n"))
-    assert sum(job.startswith("Cut the training images of toy_nuscenes into superpixels, share") for job in jobs) == 3
+    assert (
+        sum(
+            job.startswith("Cut the training images of toy_nuscenes into superpixels for minkunet, share")
+            for job in jobs
+        )
+        == 3
+    )
     assert "Pre-train slidr, minkunet, seed 0" in jobs
 
 
