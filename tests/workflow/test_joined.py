@@ -80,7 +80,10 @@ def test_a_run_ends_in_tables_that_name_all_data_sets_of_pre_training(workflow: 
     results = workflow.folder / "results" / "tiny"
     scores = read_scores_table(results / "scores.tsv")
     assert set(scores["pretrain_dataset"]) == {"none", BOTH}
-    assert read_record(results / "pretrain" / BOTH / "slidr" / "seed0" / "backbone.safetensors").dataset == BOTH
+    assert (
+        read_record(results / "pretrain" / BOTH / "minkunet" / "slidr" / "seed0" / "backbone.safetensors").dataset
+        == BOTH
+    )
     transfer = (results / "tables" / "transfer.md").read_text()
     assert "pre-trained on toy\\_kitti and toy\\_nuscenes" in transfer
     assert (results / "figures" / f"features_{BOTH}_ppkt.png").is_file()
