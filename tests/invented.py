@@ -20,10 +20,12 @@ from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.range_grid import RangeGrid
 from cmcr.data.scan import Camera, Scan
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.models.voxelnet import VoxelNetOptions
 from cmcr.pretrain.job import PretrainJob
 from cmcr.recipe import Recipe
 from cmcr.tasks.job import FinetuneJob
@@ -33,6 +35,9 @@ IMAGE_SIZE = (32, 64)
 IMAGE_CHANNELS = 6
 TINY = MinkUNetOptions(stem=8, planes=(8, 8, 8, 8, 8, 8, 8, 8), blocks=(1, 1, 1, 1, 1, 1, 1, 1))
 VOXELS = VoxelGrid(kind="cartesian", size_m=0.5)
+TINY_VOXELNET = VoxelNetOptions(channels=(4, 4, 4, 4), top=4, batch_norm_momentum=0.1)
+#: Most points lie within: all but those beyond 8 m.
+BOUNDS = RangeGrid(bounds_m=(-8, -8, -2, 8, 8, 2), cell_m=(0.5, 0.5, 0.16))
 
 
 class InventedIndex(ScanIndex):

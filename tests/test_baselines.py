@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from invented import IMAGE_SIZE, TINY, VOXELS, feature_bank, invented_index
+from invented import BOUNDS, IMAGE_SIZE, TINY, TINY_VOXELNET, VOXELS, feature_bank, invented_index
 from torch import Tensor
 
 from cmcr.data.batches import Batch, ScanDataset, collate
 from cmcr.data.images import ImageOptions
-from cmcr.models.backbone import make_backbone
+from cmcr.data.range_grid import RangeGrid
+from cmcr.data.voxels import VoxelGrid
+from cmcr.models.backbone import make_backbone, point_features
 from cmcr.models.minkunet import MinkUNet
 from cmcr.options import Options
 from cmcr.pretrain.learned import METHOD_FILE, load_method, save_method
@@ -37,10 +39,14 @@ CANNOT_LEARN = {"shuffled_pairs"}
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     """Two scans with image features and without labels."""
+    return paired_batch(VOXELS)
+
+
+def paired_batch(grid: VoxelGrid | RangeGrid) -> Batch:
     dataset = ScanDataset(
         invented_index(2),
         range(2),
-        VOXELS,
+        grid,
         images=ImageOptions(size=IMAGE_SIZE),
         with_labels=False,
         feature_bank=feature_bank(2, IMAGE_CHANNELS),
@@ -118,6 +124,19 @@ def test_its_losses_are_finite_scalars_and_reach_backbone_and_heads(name: str, b
     for term, loss in losses.items():
         assert loss.shape == (), f"loss {term!r} is no scalar"
         assert torch.isfinite(loss), f"loss {term!r} is {loss.item()}"
+    torch.stack(list(losses.values())).sum().backward()
+    without = [n for m in (backbone, method) for n, p in m.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if "voxelnet" in METHODS[name].backbones])
+def test_with_a_voxelnet_its_losses_are_finite_and_reach_backbone_and_heads(name: str) -> None:
+    torch.manual_seed(0)
+    batch, backbone = paired_batch(BOUNDS), make_backbone(TINY_VOXELNET, BOUNDS)
+    method = METHODS[name](METHODS[name].Options(), Channels(backbone.out_channels, IMAGE_CHANNELS))
+    step = Step(batch, point_features(backbone, batch), encode, torch.Generator().manual_seed(0))
+    losses = method.losses(step)
+    assert all(torch.isfinite(loss) and loss.shape == () for loss in losses.values())
     torch.stack(list(losses.values())).sum().backward()
     without = [n for m in (backbone, method) for n, p in m.named_parameters() if p.grad is None or not p.grad.any()]
     assert not without

@@ -14,10 +14,12 @@ from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
 from cmcr.data.draws import Draw, SeededSampler
 from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex
+from cmcr.data.range_grid import RangeGrid, fill_cells
 from cmcr.data.voxels import VoxelGrid, voxelize
 from cmcr.errors import DataError
 
 GRID = VoxelGrid(size_m=2.0, azimuth_deg=10.0)
+IMAGES_WHOLE = ImageOptions(size=(24, 40))
 IMAGES = ImageOptions(size=(24, 40), crop=ImageCrop(enough_pairs=5, enough_share=0.3))
 
 
@@ -228,3 +230,53 @@ def test_nothing_is_dropped_where_a_camera_would_see_too_few(scans: ScanIndex):
     sizes = [len(scans.read(position).points) for position in range(6)]
     assert [len(seen[position].points_P4) for position in range(6)] == sizes
     assert [len(unseen[position].points_P4) for position in range(6)] != sizes
+
+
+BOUNDED = RangeGrid(bounds_m=(-4, -5, -1, 6, 5, 1), cell_m=(0.5, 0.5, 0.1))
+
+
+def test_what_lies_outside_a_bounded_grid_is_left_out_with_its_pairs(scans: ScanIndex):
+    def make(grid: VoxelGrid | RangeGrid) -> ScanDataset:
+        return ScanDataset(scans, range(len(scans)), grid, augmentation=PointAugmentation(), images=IMAGES_WHOLE)
+
+    for position in (0, 3):
+        everything, bounded = make(GRID)[Draw(1, position)], make(BOUNDED)[Draw(1, position)]
+        low, high = np.array(BOUNDED.bounds_m[:3]), np.array(BOUNDED.bounds_m[3:])
+        xyz = everything.points_P4[:, :3]
+        inside = ((xyz >= low) & (xyz < high)).all(axis=1)
+        assert 0 < inside.sum() < len(inside)
+        np.testing.assert_array_equal(bounded.points_P4, everything.points_P4[inside])
+        np.testing.assert_array_equal(bounded.labels_P, everything.labels_P[inside])
+        assert bounded.cells is not None
+        cells = fill_cells(everything.points_P4, BOUNDED)
+        np.testing.assert_array_equal(bounded.cells.coordinates, cells.coordinates)
+        np.testing.assert_array_equal(bounded.cells.features, cells.features)
+        np.testing.assert_array_equal(bounded.cells.cell_P, cells.cell_P[inside])
+        # The pairs that are left are those of the points that are left.
+        kept = inside[everything.images.point]
+        assert 0 < kept.sum() < len(kept)
+        place = np.cumsum(inside) - 1
+        np.testing.assert_array_equal(bounded.images.point, place[everything.images.point[kept]])
+        for name in ("image", "row", "column"):
+            np.testing.assert_array_equal(getattr(bounded.images, name), getattr(everything.images, name)[kept])
+
+
+def test_a_batch_of_a_bounded_grid_has_a_voxel_for_each_point(scans: ScanIndex):
+    dataset = ScanDataset(scans, range(len(scans)), BOUNDED)
+    samples = [dataset[2], dataset[0]]
+    batch = collate(samples)
+    rows = torch.arange(len(batch.points_P4))
+    assert torch.equal(batch.voxel_P, rows)
+    assert torch.equal(batch.first_V, rows)
+    features_M4, cells_M4 = batch.cells()
+    for number, sample in enumerate(samples):
+        mine = cells_M4[:, 0] == number
+        np.testing.assert_array_equal(cells_M4[mine, 1:].numpy(), sample.cells.coordinates)
+        np.testing.assert_array_equal(features_M4[mine].numpy(), sample.cells.features)
+    assert batch.to("meta").cells()[0].device.type == "meta"
+
+
+def test_a_scan_with_no_point_within_the_bounds_is_refused(scans: ScanIndex):
+    far = RangeGrid(bounds_m=(1000, 0, 0, 1010, 10, 4), cell_m=(1, 1, 0.1))
+    with pytest.raises(DataError, match="no point within the bounds"):
+        ScanDataset(scans, [0], far)[0]

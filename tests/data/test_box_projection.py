@@ -37,6 +37,10 @@ def test_a_box_behind_is_not_seen() -> None:
     assert np.isnan(clip_to_image(found, CAMERA.size)[0]).all()
 
 
+def test_without_boxes_there_are_none() -> None:
+    assert image_boxes(np.empty((0, 7)), CAMERA).shape == (0, 4)
+
+
 def test_equals_the_corners_projected_one_by_one() -> None:
     rng = np.random.default_rng(0)
     boxes = rng.uniform([8, -20, -2, 0.5, 0.5, 0.5, -4], [60, 20, 2, 5, 3, 3, 4], size=(50, 7))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from invented import TINY, feature_bank, invented_index, pretrain_job
+from invented import BOUNDS, TINY, TINY_VOXELNET, feature_bank, invented_index, pretrain_job
 from PIL import Image
 
 from cmcr.checkpoints import read_tensors
@@ -47,6 +47,21 @@ def test_scratch_is_the_initialised_backbone_and_needs_nothing(tmp_path: Path) -
     initial = make_backbone(TINY).state_dict()
     assert all(torch.equal(tensor, initial[name]) for name, tensor in read_tensors(output).items())
     assert read_record(output).dataset == "none"
+
+
+def test_a_voxelnet_is_pre_trained_likewise(tmp_path: Path) -> None:
+    job = pretrain_job(backbone=TINY_VOXELNET, voxels=BOUNDS)
+    output, again = (run(job, tmp_path / name) for name in "ab")
+    assert output.read_bytes() == again.read_bytes()
+    torch.manual_seed(0)
+    initial = make_backbone(TINY_VOXELNET, BOUNDS).state_dict()
+    trained = read_tensors(output)
+    assert trained.keys() == initial.keys()
+    assert all(not torch.equal(trained[name], initial[name]) for name in initial)
+    assert read_record(output).voxels == BOUNDS
+    floor = pretrain_job(method="scratch", options={}, backbone=TINY_VOXELNET, voxels=BOUNDS)
+    scratch = run(floor, tmp_path / "c", "scratch", index=None, feature_bank=None)
+    assert all(torch.equal(tensor, initial[name]) for name, tensor in read_tensors(scratch).items())
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectors import ANCHORS, tune_detector
+from matplotlib.collections import LineCollection
+from PIL import Image
+from tuned import tune
+
+from cmcr.cli import main
+from cmcr.data.index import ScanIndex
+from cmcr.data.kitti_index import make_index
+from cmcr.data.nuscenes_index import make_index as make_nuscenes_index
+from cmcr.errors import ConfigError, DataError
+from cmcr.pictures_detection import draw_detection
+
+
+@pytest.fixture(scope="module")
+def validation(toy_kitti: Path) -> ScanIndex:
+    return make_index("toy_kitti", toy_kitti, "training", "val")
+
+
+@pytest.fixture(scope="module")
+def model(toy_kitti: Path, validation: ScanIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    train = make_index("toy_kitti", toy_kitti, "training", "train")
+    head = {**ANCHORS, "min_score": 0.01}
+    return tune_detector(train, range(4), validation, tmp_path_factory.mktemp("detector"), head)[0]
+
+
+def outlines(model: Path, validation: ScanIndex, min_score: float) -> list[int]:
+    """Numbers of outlines seen from above: of the labelled boxes, then of those found."""
+    _, lower = draw_detection(model, validation, 0, "a frame", min_score=min_score).axes
+    lines = [each for each in lower.collections if isinstance(each, LineCollection)]
+    return [len(each.get_segments()) for each in lines[::2]]
+
+
+def test_labelled_and_found_boxes_are_drawn_the_unlikely_ones_left_out(model: Path, validation: ScanIndex) -> None:
+    boxes = validation.read(0).boxes
+    assert boxes is not None
+    every, few = outlines(model, validation, 0.0), outlines(model, validation, 0.9999)
+    assert every[0] == few[0] == len(boxes)
+    assert every[1] > few[1] == 0
+
+
+def test_the_command_writes_the_same_picture_twice(model: Path, validation: ScanIndex, tmp_path: Path) -> None:
+    validation.save(tmp_path / "val.jsonl")
+    for name in ("a.png", "b.png"):
+        arguments = ["--model", str(model), "--index", str(tmp_path / "val.jsonl"), "--title", "Boxes"]
+        assert main(["draw-boxes", *arguments, "--min-score", "0.05", "--output", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert np.ptp(np.asarray(Image.open(tmp_path / "a.png").convert("L"))) > 200
+
+
+def test_what_cannot_be_drawn_is_refused(
+    model: Path, validation: ScanIndex, toy_nuscenes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"no scan 2; there are 2"):
+        draw_detection(model, validation, 2, "")
+    with pytest.raises(DataError, match="none of number 1"):
+        draw_detection(model, validation, 0, "", camera=1)
+    indexes = [make_nuscenes_index("toy", toy_nuscenes, "v1.0-mini", split) for split in ("mini_train", "mini_val")]
+    path, _ = tune(indexes[0], indexes[1], tmp_path)
+    with pytest.raises(ConfigError, match="one for segmentation"):
+        draw_detection(path, indexes[1], 0, "")
