@@ -90,7 +90,9 @@ def get_pretrain_flags(wildcards, input):
         teacher_weights=None if published else input.teacher,
         feature_bank=get_feature_banks(),
         superpixels=[
-            get_superpixels(dataset, wildcards.network, "images") for dataset in with_cameras if method.needs_superpixels
+            get_superpixels(dataset, wildcards.network, "images")
+            for dataset in with_cameras
+            if method.needs_superpixels
         ],
     )
 
