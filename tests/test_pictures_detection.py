@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectors import ANCHORS, tune_detector
+from invented import TINY, finetune_job
 from matplotlib.collections import LineCollection
 from PIL import Image
-from tuned import tune
 
 from cmcr.cli import main
 from cmcr.data.index import ScanIndex
 from cmcr.data.kitti_index import make_index
 from cmcr.data.nuscenes_index import make_index as make_nuscenes_index
 from cmcr.errors import ConfigError, DataError
+from cmcr.models.backbone import make_backbone
 from cmcr.pictures_detection import draw_detection
+from cmcr.tasks.model import TaskModel, save_model
+from cmcr.tasks.registry import make_task
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,8 @@ def test_what_cannot_be_drawn_is_refused(
         draw_detection(model, validation, 2, "")
     with pytest.raises(DataError, match="none of number 1"):
         draw_detection(model, validation, 0, "", camera=1)
-    indexes = [make_nuscenes_index("toy", toy_nuscenes, "v1.0-mini", split) for split in ("mini_train", "mini_val")]
-    path, _ = tune(indexes[0], indexes[1], tmp_path)
+    index, backbone = make_nuscenes_index("toy", toy_nuscenes, "v1.0-mini", "mini_val"), make_backbone(TINY)
+    other = TaskModel(backbone, make_task("segmentation", backbone, index, {}))
+    save_model(tmp_path / "other.safetensors", other, finetune_job(), index)
     with pytest.raises(ConfigError, match="one for segmentation"):
-        draw_detection(path, indexes[1], 0, "")
+        draw_detection(tmp_path / "other.safetensors", index, 0, "")
