@@ -116,7 +116,7 @@ def submanifold_map(keys: Tensor, order: Tensor, kernel_size: int, stride: int) 
     for y, x in itertools.product(steps, steps):
         if (y, x) > (0, 0):
             break  # opposite offsets have the same pairs, the other way round
-        wanted = keys + _shift(x * stride, y * stride, -reach * stride)
+        wanted = keys + key_step(x * stride, y * stride, -reach * stride)
         # Shifted sorted keys stay sorted, so neighbouring look-ups end in neighbouring memory. One search serves all z:
         # no voxel lies between a wanted key and the next one up, so that one stands in the same place or right after.
         place = torch.searchsorted(keys, wanted)
@@ -132,7 +132,7 @@ def submanifold_map(keys: Tensor, order: Tensor, kernel_size: int, stride: int) 
     return KernelMap(tuple(source), tuple(target), len(source) // 2, len(keys), len(keys))
 
 
-def _shift(x: int, y: int, z: int) -> int:
+def key_step(x: int, y: int, z: int) -> int:
     """What a step in space adds to a key."""
     return x * 2 ** (2 * AXIS_BITS) + y * 2**AXIS_BITS + z
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from cmcr.sparse.engine import gather_multiply_add
-from cmcr.sparse.maps import KernelMap, pack, submanifold_map, unpack
+from cmcr.sparse.maps import KernelMap, key_step, pack, submanifold_map, unpack
 
 Triple = tuple[int, int, int]
 
@@ -152,16 +152,30 @@ def strided_map(
     x, y, z = ((cells + 2 * pad - size) // step + 1 for cells, size, step, pad in axes)
     if min(x, y, z) < 1:
         raise ValueError(f"a kernel of {kernel} does not fit a grid of {shape} with padding {padding}")
-    cells = coordinates_V4[:, 1:].long()
-    step, limit = cells.new_tensor(stride), cells.new_tensor([x, y, z])
+    # Told axis by axis: the key of an output is that of the scan's first one, and what each axis adds to it.
+    first_V = pack(torch.nn.functional.pad(coordinates_V4[:, :1], (0, 3)))
+    units = (key_step(1, 0, 0), key_step(0, 1, 0), key_step(0, 0, 1))
+    met = [
+        [(hit_V, target_V * unit) for hit_V, target_V in _along(cells_V.long(), size, step, pad, limit)]
+        for cells_V, unit, limit, (_, size, step, pad) in zip(
+            coordinates_V4[:, 1:].T, units, (x, y, z), axes, strict=True
+        )
+    ]
     source, target_keys = [], []
-    for offset in itertools.product(*(range(size) for size in reversed(kernel))):
-        place = cells + cells.new_tensor(padding) - cells.new_tensor(offset[::-1])
-        target = torch.div(place, step, rounding_mode="floor")
-        meets = ((place % step == 0) & (target >= 0) & (target < limit)).all(dim=1)
-        rows = torch.nonzero(meets).squeeze(1)
+    for (hit_z, add_z), (hit_y, add_y), (hit_x, add_x) in itertools.product(*reversed(met)):
+        rows = torch.nonzero(hit_x & hit_y & hit_z).squeeze(1)
         source.append(rows)
-        target_keys.append(pack(torch.cat([coordinates_V4[rows, :1].long(), target[rows]], dim=1)))
+        target_keys.append(first_V[rows] + add_x[rows] + add_y[rows] + add_z[rows])
     keys, output = torch.unique(torch.cat(target_keys), return_inverse=True)
     targets = output.split([len(rows) for rows in source])
-    return (x, y, z), keys, KernelMap(tuple(source), targets, None, len(cells), len(keys))
+    return (x, y, z), keys, KernelMap(tuple(source), targets, None, len(coordinates_V4), len(keys))
+
+
+def _along(cells_V: Tensor, size: int, step: int, pad: int, limit: int) -> list[tuple[Tensor, Tensor]]:
+    """Return, for each offset of a kernel along one axis, (V,) whether a cell meets an output, and (V,) which."""
+    found = []
+    for offset in range(size):
+        place_V = cells_V + (pad - offset)
+        target_V = torch.div(place_V, step, rounding_mode="floor")
+        found.append(((place_V % step == 0) & (target_V >= 0) & (target_V < limit), target_V))
+    return found
