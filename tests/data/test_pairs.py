@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,7 @@ def test_edges_of_the_image_and_depth_by_hand():
         ([2 * (89 - 45), 0], None),
         ([2 * (88.75 - 45), 0], (30, 89)),
         ([0, 2 * (59 - 30)], None),
+        ([0, 2 * (0.0 - 30)], None),  # and so do v = 59 and v = 0
         ([0, 2 * (0.25 - 30)], (0, 45)),
     ]
     points = [[x, y, 2.0] for (x, y), _ in at_depth_2] + [[0, 0, 1.0], [0, 0, 1.001], [0, 0, -2.0], [0, 0, 0.0]]
@@ -120,3 +123,59 @@ def test_a_point_may_be_seen_twice():
     assert twice.point.tolist() == [0, 0]
     assert twice.camera.tolist() == [0, 1]
     assert twice.select(twice.camera == 1).camera.tolist() == [1]
+
+
+def through_a_lens(distortion: list[float], size=(60, 90), focal=40.0) -> Camera:
+    straight = camera((), (), size, focal)
+    return dataclasses.replace(straight, distortion=np.array(distortion))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_to_browns_equation_behind_a_lens(seed):
+    rng = np.random.default_rng(seed)
+    k1, k2, p1, p2, k3 = -0.21, 0.13, 0.012, -0.017, 0.05
+    points = rng.uniform([-8, -6, -2], [8, 6, 10], (600, 3)).astype(np.float32)
+    expected, doubtful = {}, set()
+    for index, (x, y, z) in enumerate(points.astype(np.float64)):
+        if z <= 1:
+            continue
+        x, y = x / z, y / z
+        r = math.hypot(x, y)
+        radial = 1 + k1 * r**2 + k2 * r**4 + k3 * r**6
+        u = 40 * (x * radial + 2 * p1 * x * y + p2 * (r**2 + 2 * x**2)) + 45
+        v = 40 * (y * radial + p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y) + 30
+        if abs(radial - 1) <= 0.2 and 0 < u < 89 and 0 < v < 59:
+            expected[index] = (round(v), round(u))
+        if min(abs(abs(radial - 1) - 0.2), abs((u % 1) - 0.5), abs((v % 1) - 0.5), abs(u), abs(v)) < 1e-3:
+            doubtful.add(index)
+    pairs = pair_points_with_pixels(points, [through_a_lens([k1, k2, p1, p2, k3])])
+    found = dict(zip(pairs.point.tolist(), zip(pairs.row.tolist(), pairs.column.tolist(), strict=True), strict=True))
+    assert len(expected) > 100
+    assert {index: found.get(index) for index in expected.keys() - doubtful} == {
+        index: expected[index] for index in expected.keys() - doubtful
+    }
+    assert found.keys() - doubtful <= expected.keys()
+
+
+@pytest.mark.parametrize("k1", [0.2, -0.2])
+def test_where_the_lens_was_never_fitted_nothing_is_seen(k1):
+    # At one focal length from the centre a lens of k1 moves a point by this share of its distance: 0.2 is the most.
+    seen_by = through_a_lens([k1, 0, 0, 0, 0], size=(600, 900), focal=100.0)
+    points = np.array([[2, 0, 2], [2.02, 0, 2], [0, 2, 2], [0, 2.02, 2]], dtype=np.float32)
+    pairs = pair_points_with_pixels(points, [seen_by])
+    away = round(100 * (1 + k1))
+    assert pairs.point.tolist() == [0, 2]
+    assert pairs.column.tolist() == [450 + away, 450]
+    assert pairs.row.tolist() == [300, 300 + away]
+
+
+def test_pairs_are_integers_and_points_are_taken_as_float32():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-10, 10, (200, 3))
+    walked = camera((pose(rng, 1), pose(rng, 1000)), (pose(rng, 1), pose(rng, 1000)))
+    direct = Camera("c", walked.image_path, walked.size, walked.intrinsics, np.eye(4))
+    for cameras in ([], [walked], [direct]):
+        double, single = (pair_points_with_pixels(points.astype(kind), cameras) for kind in (np.float64, np.float32))
+        for field in dataclasses.fields(double):
+            assert getattr(double, field.name).dtype == np.int64
+            np.testing.assert_array_equal(getattr(double, field.name), getattr(single, field.name))

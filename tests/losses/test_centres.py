@@ -84,3 +84,21 @@ def test_offsets_by_hand_and_none() -> None:
     loss = offset_loss(empty, torch.empty(0, 2))
     loss.backward()
     assert loss.item() == 0
+
+
+@pytest.mark.parametrize(("cell_m", "sigma_m"), [(0.5, 1.0), (0.25, 0.5), (0.5, 0.3), (1.0, 0.1)])
+def test_hills_equal_the_equation_up_to_the_borders(cell_m: float, sigma_m: float) -> None:
+    grid = BirdsEyeGrid(range_m=3, cell_m=cell_m)
+    centres = torch.tensor([[-2.9, -2.9], [2.9, 0.4], [0.6, 2.9], [-0.7, -0.3]])
+    heat = centre_heatmap(centres, torch.zeros(4, dtype=torch.int64), 1, grid, sigma_m)[0]
+    reach = max(1, round(3 * sigma_m / cell_m))
+    tops = [(math.floor(y / cell_m) + grid.side // 2, math.floor(x / cell_m) + grid.side // 2) for x, y in centres]
+    for row in range(grid.side):
+        for column in range(grid.side):
+            steps = [(row - r, column - c) for r, c in tops if max(abs(row - r), abs(column - c)) <= reach]
+            hills = [math.exp(-((math.hypot(*step) * cell_m) ** 2) / (2 * sigma_m**2)) for step in steps]
+            assert heat[row, column].item() == pytest.approx(max(hills, default=0), rel=1e-5, abs=1e-30)
+
+
+def test_the_offset_of_one_voxel() -> None:
+    assert offset_loss(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 1.0]])).item() == 3.5

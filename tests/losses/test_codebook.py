@@ -386,3 +386,13 @@ def test_two_processes_equal_one_with_all_pairs(tmp_path: Path) -> None:
         assert_same_state(together, alone, exactly=False)
         torch.testing.assert_close(torch.stack(one["uses"]), torch.stack(uses))
         assert ["no pair" in one["refusals"][0], "NaN" in one["refusals"][1]] == [True, True]
+
+
+def test_a_code_is_dead_when_nobody_has_picked_it_for_that_many_updates() -> None:
+    codebook = make_codebook(codes=2, channels=2, pairs=1)
+    codebook.codes.copy_(torch.tensor([[1.0, 0], [-1, 0]]))
+    codebook.sums.copy_(codebook.codes)
+    one, other = torch.tensor([[1.0, 0]]), torch.tensor([[-1.0, 0]])
+    codebook.update(other, other)
+    dead = [int(codebook.update(one, one).dead_codes) for _ in range(DEAD_AFTER)]
+    assert dead == [0] * (DEAD_AFTER - 1) + [1]

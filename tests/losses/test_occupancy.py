@@ -82,6 +82,23 @@ def test_equals_the_equation(at_once: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert estimate.shape == (len(queries), 2)
 
 
+def test_a_single_meeting_equals_the_equation() -> None:
+    points, scan, voxel, features = scene(points=2, scans=2)
+    points[:, :3] = torch.tensor([[2.0, 0, 0], [0, 2.0, 0]])
+    head = head_of()
+    queries = OccupancyQueries(
+        position_Q3=torch.tensor([[2.3, 0.1, 0]]).double(),
+        scan_Q=torch.tensor([0]),
+        return_Q=torch.tensor([0]),
+        occupied_Q=torch.tensor([True]),
+        near_Q=torch.tensor([True]),
+    )
+    losses = occupancy_losses(head, features, meet(queries, points, scan, voxel, OPTIONS))
+    slow_occupancy, slow_intensity, _ = slow_losses(head, features, points, scan, voxel, queries)
+    assert losses["occupancy"].item() == pytest.approx(slow_occupancy)
+    assert losses["intensity"].item() == pytest.approx(slow_intensity)
+
+
 def test_some_queries_are_answered_as_among_all() -> None:
     points, scan, voxel, features = scene()
     head, queries = head_of(), draw(points, scan)

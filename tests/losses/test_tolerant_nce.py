@@ -63,3 +63,21 @@ def test_the_rare_counts_in_full_and_the_most_common_nothing() -> None:
     alike[6, 0] = alike[0, 6] = 0.4  # below the threshold
     torch.testing.assert_close(balances(alike, 0.5), torch.tensor([0.0, 0, 0, 0, 2 / 3, 2 / 3, 1]))
     assert torch.equal(balances(torch.eye(3), 0.5), torch.ones(3))
+
+
+def test_those_most_alike_are_left_out_of_the_sum() -> None:
+    f, g = unit_rows(6, 8, seed=0), unit_rows(6, 8, seed=1)
+    similarity = (unit_rows(6, 3, seed=2) @ unit_rows(6, 3, seed=2).T).clamp(0, 1)
+    weights, expected = tolerances(similarity, 0.6), []
+    assert 0 < (weights == 0).sum() < 30
+    for i in range(6):
+        scores = [float(weights[i, j] * (f[i] @ g[j])) / 0.1 for j in range(6)]
+        expected.append(math.log(sum(map(math.exp, scores))) - scores[i])
+    loss = tolerant_nce(f, g, similarity, 0.1, drop_share=0.6, balance_threshold=None)
+    assert loss.item() == pytest.approx(sum(expected) / 6, rel=1e-5)
+
+
+def test_likeness_at_the_threshold_is_a_vote() -> None:
+    alike = torch.eye(3)
+    alike[0, 1] = alike[1, 0] = 0.5
+    torch.testing.assert_close(balances(alike, 0.5), torch.tensor([0.0, 0, 1]))
