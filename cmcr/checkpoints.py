@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from torch import Tensor, nn
 
 from cmcr.errors import WeightsError
 from cmcr.files import atomic_path
+from cmcr.reading import check_regular, parse_json
 
 #: The entry of a safetensors header that holds our metadata.
 _METADATA = "cmcr"
+#: Values in a weight file, nested ones included. Published files have some hundreds.
+_MAX_VALUES = 1_000_000
+_MAX_DEPTH = 50
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -54,7 +59,10 @@ def read_content(path: Path | str) -> Any:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _check_packed(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_size(content)
+        return content
     except pickle.UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         raise WeightsError(
@@ -77,9 +85,43 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         raise WeightsError(f"{path}: no such weight file")
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            metadata = parse_json((file.metadata() or {}).get(_METADATA, "{}"))
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("its record is no mapping from names to texts")
+        return metadata
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _check_packed(path: Path) -> None:
+    """Refuse an archive that would unpack to more than it takes; torch packs nothing."""
+    size = check_regular(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > size:
+            raise ValueError(f"{size} bytes that would unpack to {unpacked}; torch.save packs nothing")
+
+
+def _check_size(content: Any) -> None:
+    """Refuse tensors that have no memory of their own behind each of their numbers, and values nested without an end.
+
+    A tensor in a file may be a view that shows one number a billion times, and a mapping one that is in itself.
+    """
+    waiting, seen = [(content, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise ValueError("more values than a weight file has, or nested more deeply")
+        if isinstance(value, Tensor):
+            dense = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            if not dense or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of shape {tuple(value.shape)} that is not stored number by number")
+        elif isinstance(value, Mapping):
+            waiting += [(below, depth + 1) for below in value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(below, depth + 1) for below in value]
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from cmcr.errors import CMCRError
+from cmcr.printable import PlainFormatter, printable
 
 #: Name and summary of each command; its module has ``add_arguments(parser)`` and ``run(arguments)``.
 COMMANDS = {
@@ -67,11 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = import_module(f"cmcr.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
     parsed = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         module.run(parsed)
     except CMCRError as error:
-        print(f"cmcr {parsed.command}: {error}", file=sys.stderr)
+        print(f"cmcr {parsed.command}: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

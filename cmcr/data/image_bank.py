@@ -13,9 +13,11 @@ from torch import Tensor
 
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
+from cmcr.data.npy_files import map_npy
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 from cmcr.progress import progress
+from cmcr.reading import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,13 @@ def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
     Raises:
         DataError: the file is missing or damaged.
     """
+    fix = "delete it; `cmcr encode-images`, as the workflow runs it, makes it again"
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError.at(path, expected="image features as an npy file", found=str(error)) from None
+        bank = map_npy(Path(path))
+    except (OSError, ValueError) as error:
+        found = reason_of(error)
+        raise DataError.at(path, expected="image features as an npy file", found=found, fix=fix) from None
+    if bank.ndim != 5 or bank.dtype != np.float16 or not bank.size:
+        expected = "image features, float16 by scan, camera, channel, row and column"
+        raise DataError.at(path, expected=expected, found=f"{bank.dtype} of shape {bank.shape}", fix=fix)
+    return bank

@@ -271,7 +271,7 @@ BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "panoptic missing": (on_file("panoptic", lambda _: None), "_panoptic.npz", "label files", "no such file"),
     "panoptic empty": (on_file("panoptic", lambda _: b""), "_panoptic.npz", "panoptic labels", "0 bytes"),
     "path out of the folder": (
-        set_field("sample_data", "filename", "../../secret.bin"), "../../secret.bin",
+        set_field("sample_data", "filename", "../../secret.bin"), "sample_data.json",
         "below the data set's root", "out of it"),
 }  # fmt: skip
 
