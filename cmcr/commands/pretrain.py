@@ -31,12 +31,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Pre-train one backbone."""
+    index = ScanIndex.load(arguments.index) if arguments.index else None
     pretrain(
         arguments.job,
         load_plugin_file(arguments.plugin),
-        index=ScanIndex.load(arguments.index) if arguments.index else None,
+        index=index,
         encoder=make_image_encoder(arguments.teacher, arguments.teacher_weights) if arguments.teacher else None,
-        feature_bank=read_feature_bank(arguments.feature_bank) if arguments.feature_bank else None,
+        feature_bank=read_feature_bank(arguments.feature_bank, index) if arguments.feature_bank else None,
         folder=arguments.folder,
         output=arguments.output,
         superpixels=arguments.superpixels,

@@ -79,11 +79,15 @@ def write_feature_bank(
         bank.flush()
 
 
-def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
+def read_feature_bank(path: Path | str, index: ScanIndex | None = None) -> NDArray[np.float16]:
     """Open what `write_feature_bank` wrote, without reading it whole.
 
+    Args:
+        path: the file.
+        index: the scans that it has to be of; None does not compare.
+
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or damaged, or of another index.
     """
     fix = "delete it; `cmcr encode-images`, as the workflow runs it, makes it again"
     try:
@@ -94,4 +98,8 @@ def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
     if bank.ndim != 5 or bank.dtype != np.float16 or not bank.size:
         expected = "image features, float16 by scan, camera, channel, row and column"
         raise DataError.at(path, expected=expected, found=f"{bank.dtype} of shape {bank.shape}", fix=fix)
+    wanted = None if index is None or not len(index) else (len(index), len(index.records[0].cameras))
+    if wanted is not None and bank.shape[:2] != wanted:
+        expected = f"features of {wanted[0]} scans with {wanted[1]} images each"
+        raise DataError.at(path, expected=expected, found=f"{bank.shape[0]} with {bank.shape[1]}", fix=fix)
     return bank

@@ -201,6 +201,25 @@ class ScanIndex:
                 f"{self.split}, and the one to measure on, {held_out.split}"
             )
 
+    def check_unseen(self, held_out: ScanIndex) -> None:
+        """Refuse a split to be measured on of which this one, that was pre-trained on, holds scans.
+
+        The two may be of data sets with other ids or other labels on the same sweeps: a scan is the same if token, time
+        and size of its sweep are.
+
+        Raises:
+            ConfigError: a scan is in both.
+        """
+        own, theirs = (
+            {(scan.token, scan.timestamp_us, scan.lidar_bytes) for scan in index.records} for index in (self, held_out)
+        )
+        if shared := own & theirs:
+            raise ConfigError(
+                f"{held_out.dataset}: {len(shared)} scans, {min(shared)[0]} among them, are in both the split to measure "
+                f"on, {held_out.split}, and the one that was pre-trained on, {self.split} of {self.dataset}\n"
+                "  way out:  pre-train on scans that are in no validation split of the tasks"
+            )
+
     def save(self, path: Path | str) -> None:
         """Write the index: a header, then one record a line, all JSON. Equal indices give equal bytes."""
         header = {name: getattr(self, name) for name in _HEADER} | {
@@ -344,5 +363,8 @@ def _read_header(path: Path | str, line: bytes) -> _Header:
         )
     if checked.reader not in READERS:
         raise DataError.at(path, expected=f"one of the readers {', '.join(READERS)}", found=repr(checked.reader))
-    check_relative(checked.split)
+    try:
+        check_relative(checked.split)
+    except DataError as error:
+        raise DataError.at(path, expected="the name of a split", found=str(error), fix=_REMAKE) from None
     return checked

@@ -57,10 +57,16 @@ def open_tables(root: Path, version: str) -> NuScenes:
         raise missing_key(tables, error) from None
     except Exception as error:  # the devkit has no errors of its own; whatever it raises, the tables are the reason
         for name in TABLES:
-            _read_table(tables / f"{name}.json")
+            path = tables / f"{name}.json"
+            for record in _read_table(path):
+                if not isinstance(record.get("token"), str):
+                    found = repr(record.get("token"))
+                    raise DataError.at(path, expected="records whose token is a text", found=found) from None
         raise misfit(tables, error) from error
     for name in TABLES:
         records = getattr(nusc, name)
+        if not isinstance(records, list):
+            _read_table(tables / f"{name}.json")
         if len({record["token"] for record in records}) < len(records):
             raise DataError.at(
                 tables / f"{name}.json",

@@ -56,15 +56,16 @@ class Subset:
         """SHA-256 over everything else."""
         return sha256_of_json(dataclasses.asdict(self))
 
-    def positions_in(self, index: ScanIndex) -> list[int]:
-        """Return the places of the chosen scans in ``index``, rising.
+    def positions_in(self, index: ScanIndex, source: Path | str = "") -> list[int]:
+        """Return the places of the chosen scans in ``index``, rising; ``source`` is the subset's file, for messages.
 
         Raises:
             DataError: the subset was chosen from another index.
         """
         if index.checksum != self.index_checksum:
+            place = f"{source}: " if source else ""
             raise DataError(
-                f"the {self.percent:g} % subset of {self.dataset} {self.split} belongs to another index\n"
+                f"{place}the {self.percent:g} % subset of {self.dataset} {self.split} belongs to another index\n"
                 f"  expected: an index with checksum {self.index_checksum}\n"
                 f"  found:    {index.dataset} {index.split} with checksum {index.checksum}\n"
                 "  way out:  make the subset again from this index"

@@ -12,7 +12,9 @@ from snakemake.settings.types import DeploymentMethod
 
 # The package is taken from this checkout, by this process and by its jobs, whether it is installed or not.
 sys.path.insert(0, workflow.basedir)
-shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+# What lies in the working folder is not imported in place of what it is called like.
+package_folder = shlex.quote(workflow.basedir).replace("{", "{{").replace("}", "}}")
+shell.prefix(f"export PYTHONSAFEPATH=1 PYTHONPATH={package_folder}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from cmcr.config import parse_config
 from cmcr.data.releases import load_release

@@ -32,5 +32,5 @@ rule compare_published:
         "Write the run's numbers beside published ones"
     shell:
         "python -m cmcr published-table --scores {input.scores} --methods {params.methods:q} --network {params.network:q}"
-        " --names {input.names} --lineages {input.lineages} --splits {input.splits} --gaps {input.gaps}"
-        " --folder {params.folder} {input.published} > {log} 2>&1"
+        " --names {input.names:q} --lineages {input.lineages:q} --splits {input.splits:q} --gaps {input.gaps:q}"
+        " --folder {params.folder} {input.published:q} > {log} 2>&1"
