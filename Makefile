@@ -45,6 +45,9 @@ test: .venv/ready ## all tests
 test-fast: .venv/ready ## the tests that take seconds
 	pytest -m "not slow"
 
+torture: .venv/ready ## random damage, ten thousand cases for each reader
+	CMCR_TORTURE=1 pytest -m torture
+
 lint: .venv/ready ## style, types, and the workflow's own lint
 	ruff check .
 	ruff format --check .
@@ -60,8 +63,9 @@ format: .venv/ready ## bring all code into its form
 bench: .venv/ready ## time the parts beside what they replace
 	python -m bench
 
-docs: .venv/ready ## print the config reference from the code
+docs: .venv/ready ## print the config reference, and the answers to bad input, from the code
 	cmcr config-docs
+	python tests/damage.py
 
 site: .venv/ready ## build the documentation's pages into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
@@ -69,4 +73,4 @@ site: .venv/ready ## build the documentation's pages into site/
 clean: ## remove what the toy and smoke runs have made, and the caches of all tools
 	rm -rf site results/toy results/smoke .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup waymo-env tables smoke report test test-fast lint format bench docs site clean
+.PHONY: help setup waymo-env tables smoke report test test-fast torture lint format bench docs site clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -15,11 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cmcr.errors import WeightsError
-from cmcr.files import atomic_path
+from cmcr.files import atomic_path, sha256_of_json
 from cmcr.reading import check_regular, parse_json
 
 #: The entry of a safetensors header that holds our metadata.
 _METADATA = "cmcr"
+#: Among it, digests of the tensors, and of everything else with that of the tensors: safetensors has none of its own.
+_TENSORS, _RECORD = "tensors_sha256", "record_sha256"
 #: Values in a weight file, nested ones included. Published files have some hundreds.
 _MAX_VALUES = 1_000_000
 _MAX_DEPTH = 50
@@ -27,11 +30,21 @@ _MAX_DEPTH = 50
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically. ``metadata`` says what they are; equal content gives equal bytes."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    record = {**(metadata or {}), _TENSORS: _digest(contiguous)}
+    record[_RECORD] = sha256_of_json(record)
     # One entry for all of it: safetensors writes several in an order that changes from one process to the next.
-    entry = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     with atomic_path(path) as temporary:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata=entry)
+        save_file(contiguous, temporary, metadata={_METADATA: json.dumps(record, sort_keys=True)})
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
@@ -58,7 +71,11 @@ def read_content(path: Path | str) -> Any:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                record = _record_of(file)
+            if record and record[_TENSORS] != _digest(tensors):
+                raise ValueError("the numbers do not fit the file's own checksum")
+            return tensors
         _check_packed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         _check_size(content)
@@ -85,12 +102,24 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         raise WeightsError(f"{path}: no such weight file")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = parse_json((file.metadata() or {}).get(_METADATA, "{}"))
-        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("its record is no mapping from names to texts")
-        return metadata
+            record = _record_of(file)
+        return {name: value for name, value in record.items() if name not in (_TENSORS, _RECORD)}
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _record_of(file: Any) -> dict[str, str]:
+    """Return what `save_tensors` wrote beside the tensors of an open file; nothing of a file that it did not write."""
+    text = (file.metadata() or {}).get(_METADATA)
+    if text is None:
+        return {}
+    record = parse_json(text)
+    if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
+        raise ValueError("its record is no mapping from names to texts")
+    rest = {name: value for name, value in record.items() if name != _RECORD}
+    if _TENSORS not in rest or record.get(_RECORD) != sha256_of_json(rest):
+        raise ValueError("its record does not fit its own checksum, or is of another version of this project")
+    return record
 
 
 def _check_packed(path: Path) -> None:

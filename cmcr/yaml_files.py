@@ -27,8 +27,8 @@ def read_yaml(path: Path) -> Any:
             value inside of itself, or stands for too many values.
     """
     text = read_text(path, MAX_BYTES)
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -38,8 +38,6 @@ def read_yaml(path: Path) -> Any:
         raise ValueError("nested too deeply") from None
     except Exception as error:  # of a tag that does not fit its value, PyYAML raises nearly anything
         raise ValueError(str(error) or type(error).__name__) from None
-    finally:
-        loader.dispose()
 
 
 def _count(node: Node, known: dict[int, int], above: set[int]) -> int:

@@ -14,6 +14,10 @@ import torch
 from damage_tools import ROOT, npy, put, torch_file
 from PIL import Image
 
+from cmcr.results.collect import scores_table, write_scores_table
+from cmcr.results.frames import FrameCounts, FramesRecord, write_frames
+from cmcr.results.scores import Hardware, Metric, Provenance, Scores, write_scores
+
 
 def build_yard(yard: Path) -> None:
     """Write everything that is damaged later, a folder a group."""
@@ -141,26 +145,30 @@ def _build_config(root: Path) -> None:
     put(root / "step_times.tsv", b"kind\tmethod\tdevice\tsetting\tseconds\npretrain\tppkt\tcpu\t*\t0.5\n")
 
 
-def _build_results(root: Path) -> None:
-    from cmcr.results.collect import scores_table, write_scores_table
-    from cmcr.results.frames import FrameCounts, FramesRecord, write_frames
-    from cmcr.results.scores import Hardware, Metric, Provenance, Scores, write_scores
+RUN: dict[str, Any] = {
+    "task": "segmentation", "dataset": "town", "split": "val", "pretrain_dataset": "none", "method": "scratch",
+    "protocol": "finetune", "label_percent": 10.0, "seed": 0, "toy": True,
+}  # fmt: skip
 
+
+def make_scores(**changes: Any) -> Scores:
+    """Return the scores of one run."""
     provenance = Provenance(
         config_hash="c0ffee", data_checksum="beef", git_commit="0123abcd", dirty=False, packages={},
         hardware=Hardware(cpu="some processor", cores=2, threads=1, gpu="none", platform="Linux"),
         wall_time_s=1.5, peak_memory_mb=300.0,
     )  # fmt: skip
-    run: dict[str, Any] = {
-        "task": "segmentation", "dataset": "town", "split": "val", "pretrain_dataset": "none", "method": "scratch",
-        "protocol": "finetune", "label_percent": 10.0, "seed": 0, "toy": True,
-    }  # fmt: skip
-    metric = Metric(metric="miou", class_name="all", value=20.0, higher_is_better=True)
-    scores = Scores(**run, num_frames=2, label_scans=4, metrics=[metric], provenance=provenance)
+    metrics = [Metric(metric="miou", class_name="all", value=20.0, higher_is_better=True)]
+    rest = {"num_frames": 2, "label_scans": 4, "metrics": metrics, "provenance": provenance}
+    return Scores(**{**RUN, **rest, **changes})
+
+
+def _build_results(root: Path) -> None:
+    scores = make_scores()
     write_scores(root / "scores.json", scores)
     write_scores_table(root / "scores.tsv", scores_table({"scores.json": scores}))
     counts = np.array([[1.0, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
-    write_frames(root / "frames.safetensors", FrameCounts(FramesRecord(**run, index_checksum="beef"), counts))
+    write_frames(root / "frames.safetensors", FrameCounts(FramesRecord(**RUN, index_checksum="beef"), counts))
     put(root / "metrics.csv", b"step,epoch,lr,loss\n1,0,0.1,2.5\n2,0,0.1,2.25\n")
     for name in ("published", "names", "lineages", "splits", "gaps"):
         shutil.copy(ROOT / "results" / "reference" / f"{name}.csv", root / f"{name}.csv")

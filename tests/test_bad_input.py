@@ -9,6 +9,8 @@ from damage import DAMAGES, PAGE, page
 from damage_tools import MOST_WORK_S, Answer, Damage, answer_to
 from damage_yard import build_yard
 
+from cmcr.printable import printable
+
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,6 +34,7 @@ def test_each_damage_gives_one_message(damage: Damage, yard: Path, tmp_path: Pat
     answer = answers[damage.id] = answer_to(damage, yard, tmp_path)
     assert answer.code == 1, answer.text
     assert "Traceback" not in answer.text
+    assert printable(answer.text) == answer.text
     assert Path(damage.file).name in answer.text
     assert damage.check(answer.text), answer.text
     assert answer.left == ()

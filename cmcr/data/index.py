@@ -215,8 +215,8 @@ class ScanIndex:
         )
         if shared := own & theirs:
             raise ConfigError(
-                f"{held_out.dataset}: {len(shared)} scans, {min(shared)[0]} among them, are in both the split to measure "
-                f"on, {held_out.split}, and the one that was pre-trained on, {self.split} of {self.dataset}\n"
+                f"{held_out.dataset}: {len(shared)} scans, {min(shared)[0]} among them, are in both the split to "
+                f"measure on, {held_out.split}, and the one that was pre-trained on, {self.split} of {self.dataset}\n"
                 "  way out:  pre-train on scans that are in no validation split of the tasks"
             )
 
