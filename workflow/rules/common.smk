@@ -92,6 +92,11 @@ def get_reader(dataset):
     return CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[dataset].format}.py"
 
 
+def as_is(value):
+    """A parameter that holds free text, such as labels: as a plain text, ``{x}`` in it would be taken for a wildcard."""
+    return lambda wildcards: value
+
+
 def flags(**values):
     """Command-line flags for the values that are not empty."""
     pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value]

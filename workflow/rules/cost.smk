@@ -25,7 +25,7 @@ rule write_costs:
     conda:
         "../../environment.yml"
     params:
-        methods=json.dumps({row: get_cost_files(row) for row in plan.rows}),
+        methods=as_is(json.dumps({row: get_cost_files(row) for row in plan.rows})),
         device=cfg.compute.device,
         folder=subpath(output[0], parent=True),
         figures=f"{results}/figures",

@@ -24,7 +24,7 @@ rule compare_published:
     conda:
         "../../environment.yml"
     params:
-        methods=json.dumps({row: vars(method) for row, method in plan.looked_up.items()}),
+        methods=as_is(json.dumps({row: vars(method) for row, method in plan.looked_up.items()})),
         network=plan.network,
         folder=subpath(output[0], parent=True),
         code=get_code("published-table"),

@@ -41,7 +41,7 @@ rule write_tables:
         "../../environment.yml"
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task)),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        reasons=as_is(flags(reasons=plan.reasons and json.dumps(plan.reasons))),
         recipes=lambda wildcards: flags(recipes=json.dumps(plan.recipes(wildcards.task))),
         absent=lambda wildcards: flags(absent=plan.absent and json.dumps(plan.absent_columns(wildcards.task))),
         folder=subpath(output[0], parent=True),
@@ -70,9 +70,9 @@ rule write_transfer:
         "../../environment.yml"
     params:
         pretrained_on=cfg.pretrain.dataset,
-        labels=json.dumps(get_transferred()),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
-        absent=flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks})),
+        labels=as_is(json.dumps(get_transferred())),
+        reasons=as_is(flags(reasons=plan.reasons and json.dumps(plan.reasons))),
+        absent=as_is(flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks}))),
         folder=subpath(output[0], parent=True),
         code=get_code("transfer-table"),
     message:
@@ -106,8 +106,8 @@ rule write_gains:
         "../../environment.yml"
     params:
         baseline=cfg.gains_over,
-        labels=plan.compared_on(),
-        reasons=plan.reasons,
+        labels=as_is(plan.compared_on()),
+        reasons=as_is(plan.reasons),
         folder=subpath(output[0], parent=True),
         figures=f"{results}/figures",
         code=get_code("gains-table"),
@@ -142,7 +142,7 @@ rule write_ablation:
         "../../environment.yml"
     params:
         rows=json.dumps(plan.ablations),
-        labels=json.dumps(plan.labels),
+        labels=as_is(json.dumps(plan.labels)),
         folder=subpath(output[0], parent=True),
         figures=f"{results}/figures",
         code=get_code("ablation-table"),
@@ -172,7 +172,7 @@ rule draw_figure:
         "../../environment.yml"
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task, wildcards.dataset)),
-        reasons=flags(reasons=plan.reasons and json.dumps(plan.reasons)),
+        reasons=as_is(flags(reasons=plan.reasons and json.dumps(plan.reasons))),
         folder=subpath(output[0], parent=True),
         code=get_code("figure"),
     message:
