@@ -43,7 +43,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -81,10 +81,12 @@ def read_content(path: Path | str) -> Any:
         _check_size(content)
         return content
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
+        # Torch begins with the advice to read the file in the unsafe way, which is not passed on.
+        lines = str(error).partition("WeightsUnpickler error:")[2].strip().splitlines() or str(error).splitlines()
+        reason = next((line for line in lines if "GLOBAL" in line), lines[0] if lines else "a pickle")
         raise WeightsError(
             f"{path}: refused: it is no PyTorch file of tensors alone, and reading more could run code from it\n"
-            f"  found:    {reason.splitlines()[0]}\n"
+            f"  found:    {reason.strip()}\n"
             "  way out:  save plain tensors (a state_dict) with the code that made it"
         ) from error
     except Exception as error:  # damaged bytes make torch raise nearly anything, down to a KeyError

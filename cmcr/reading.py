@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ def check_regular(path: Path, limit: int | None = None) -> int:
     return found.st_size
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return the value that JSON holds.
+def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
 
     Raises:
         ValueError: it is no JSON, or nested so deeply that no data are.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=parse_constant)
     except RecursionError:
         raise ValueError("brackets nested too deeply") from None
 

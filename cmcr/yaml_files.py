@@ -43,14 +43,18 @@ def read_yaml(path: Path) -> Any:
 def _count(node: Node, known: dict[int, int], above: set[int]) -> int:
     """Return how many values a node stands for, and refuse what `read_yaml` refuses."""
     if id(node) in above:
-        raise ValueError(f"a reference to a value inside of itself{node.start_mark}")
+        raise ValueError(f"a reference to a value inside of itself, {_place(node)}")
     if id(node) not in known:
         above.add(id(node))
         known[id(node)] = 1 + sum(_count(below, known, above) for below in _below(node))
         above.discard(id(node))
         if known[id(node)] > MAX_VALUES:
-            raise ValueError(f"it stands for more than {MAX_VALUES} values{node.start_mark}")
+            raise ValueError(f"it stands for more than {MAX_VALUES} values, {_place(node)}")
     return known[id(node)]
+
+
+def _place(node: Node) -> str:
+    return f"in line {node.start_mark.line + 1}"
 
 
 def _below(node: Node) -> Iterator[Node]:
@@ -60,7 +64,7 @@ def _below(node: Node) -> Iterator[Node]:
         keys = set()
         for key, value in node.value:
             if isinstance(key, ScalarNode) and (key.tag, key.value) in keys:
-                raise ValueError(f"the key {key.value!r} twice in one mapping{key.start_mark}")
+                raise ValueError(f"the key {key.value!r} twice in one mapping, {_place(key)}")
             if isinstance(key, ScalarNode):
                 keys.add((key.tag, key.value))
             yield key

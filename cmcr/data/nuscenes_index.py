@@ -237,7 +237,7 @@ def _check_labelled(tables: Path, records: tuple[ScanRecord, ...]) -> None:
 def _check_files(root: Path, records: tuple[ScanRecord, ...], complain: Complain) -> None:
     problems = [problem for record in records for problem in _problems(record)]
     for left, (path, expected, size) in zip(range(len(problems) - 1, -1, -1), problems, strict=True):
-        found = "no such file" if size == _MISSING else f"{size} bytes"
+        found = "no such file that can be read" if size == _MISSING else f"{size} bytes"
         more = f" (and {left} more bad files)" if complain is refuse else ""
         complain(DataError.at(root / path, expected=expected, found=f"{found}{more}", fix="fetch the files again"))
 

@@ -293,7 +293,7 @@ def _bad_size(path: Path, expected: str, size: int) -> DataError:
     return DataError.at(
         path,
         expected=expected,
-        found="no such file" if size == _MISSING else f"{size} bytes",
+        found="no such file that can be read" if size == _MISSING else f"{size} bytes",
         fix="fetch the file again",
     )
 

@@ -5,7 +5,6 @@ So a number changed by hand is noticed before it reaches a table.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cmcr.errors import ScoresError
 from cmcr.files import sha256_of_json, write_json
-from cmcr.reading import read_text, reason_of
+from cmcr.reading import parse_json, read_text, reason_of
 
 SCHEMA_VERSION: Final[Literal[1]] = 1
 
@@ -82,12 +81,12 @@ def _read_object(path: Path, what: str) -> dict[str, Any]:
         raise ScoresError(f"{path}: {constant} is not a score; a missing number is null with a reason")
 
     try:
-        content = json.loads(read_text(path), parse_constant=refuse)
+        content = parse_json(read_text(path), refuse)
     except FileNotFoundError as error:
         raise ScoresError(f"{path}: no such {what} file\n  way out:  run the job that makes it") from error
     except OSError as error:
         raise ScoresError(f"{path}\n  expected: a {what} file\n  found:    {reason_of(error)}") from error
-    except (ValueError, RecursionError) as error:  # json.JSONDecodeError and UnicodeDecodeError are the former
+    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
         raise ScoresError(
             f"{path}: not a JSON file: {error}\n  way out:  delete the file and run the job again"
         ) from error
