@@ -416,7 +416,7 @@ def results() -> list[Damage]:
     add(table, tables, "table not in UTF-8", on(table, lambda b: b + b"\xff"), "utf-8")
     add(frames, gains, "statistics cut short", cut(frames), "damaged or truncated")
     add(frames, gains, "statistics of no run", becomes(frames, safetensors({})), "no record of their run")
-    add(frames, gains, "statistics with NaN", on(frames, lambda b: b[:-8] + b"\xff" * 8), "finite numbers")
+    add(frames, gains, "statistics with a number changed", on(frames, lambda b: b[:-8] + b"\xff" * 8), "own checksum")
     add(course, draw_course, "course missing", gone(course), "no such file")
     add(course, draw_course, "course with a line cut short", cut(course, 0.9), "fields|finite|rise")
     add(course, draw_course, "course with steps that fall", swapped(course, "2,0,", "0,0,"), "rise")
