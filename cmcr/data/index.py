@@ -297,10 +297,17 @@ def check_relative(path: Any) -> None:
     Raises:
         DataError: the path is absolute or climbs with ``..``, is empty or no text, or has characters that do not print.
     """
+    if problem := why_not_below(path):
+        raise DataError.at(str(path), expected="a path below the data set's root", found=problem)
+
+
+def why_not_below(path: Any) -> str:
+    """Say why a path does not name a file below some folder; nothing where it does."""
     if not isinstance(path, str) or not path or not path.isprintable():
-        raise DataError.at(repr(path), expected="a path or name of printable characters", found="something else")
+        return f"{path!r}, which is no name of printable characters"
     if path.startswith("/") or ".." in path.split("/"):
-        raise DataError.at(path, expected="a path below the data set's root", found="one that leads out of it")
+        return f"{path!r}, which leads out of it"
+    return ""
 
 
 def _checksum(lines: Iterable[bytes]) -> str:
@@ -313,9 +320,7 @@ def _checksum(lines: Iterable[bytes]) -> str:
 def _read_record(path: Path | str, number: int, line: bytes) -> ScanRecord:
     try:
         return ScanRecord.from_json(line)
-    except DataError as error:
-        raise DataError.at(f"{path}, line {number}", expected="a record of a scan", found=str(error)) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         raise DataError.at(f"{path}, line {number}", expected="a record of a scan", found=found, fix=_REMAKE) from None
 
@@ -363,8 +368,6 @@ def _read_header(path: Path | str, line: bytes) -> _Header:
         )
     if checked.reader not in READERS:
         raise DataError.at(path, expected=f"one of the readers {', '.join(READERS)}", found=repr(checked.reader))
-    try:
-        check_relative(checked.split)
-    except DataError as error:
-        raise DataError.at(path, expected="the name of a split", found=str(error), fix=_REMAKE) from None
+    if problem := why_not_below(checked.split):
+        raise DataError.at(path, expected="a split whose name stays below its folder", found=problem, fix=_REMAKE)
     return checked

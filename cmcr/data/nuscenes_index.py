@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmcr.data.image_files import MAX_PIXELS
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, check_relative, refuse, to_text
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
 from cmcr.data.nuscenes_tables import LABEL_TABLES, misfit, missing_key, open_tables
 from cmcr.data.rigid import TOLERANCE
@@ -206,11 +206,9 @@ def _whole(table: Path, record: dict[str, Any], field: str, least: int) -> int:
 
 def _check_path(table: Path, record: dict[str, Any]) -> None:
     """Refuse a file name that leads out of the root, with the table that has it."""
-    try:
-        check_relative(record["filename"])
-    except DataError as error:
+    if problem := why_not_below(record["filename"]):
         expected = f"filename of record {record['token']}: a path below the data set's root"
-        raise DataError.at(table, expected=expected, found=str(error)) from None
+        raise DataError.at(table, expected=expected, found=problem)
 
 
 def _label_files(nusc: NuScenes, table: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.image_files import image_size
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, check_relative, refuse, to_text
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
 from cmcr.data.kitti_odometry import RATE_HZ, Calibration, read_calibration, read_poses, read_times
 from cmcr.data.releases import Release, layout_of, load_release
 from cmcr.data.semantic_kitti import read_raw_points
@@ -133,10 +133,8 @@ def _read_list(root: Path, path: Path, release: Release) -> dict[str, list[str]]
         raise DataError.at(path, expected=expected, found=reason_of(error), fix=f"put it into {root}") from None
     found: dict[str, list[str]] = {}
     for name in sorted(line.split()[0] for line in lines if line.strip()):
-        try:
-            check_relative(name)
-        except DataError as error:
-            raise DataError.at(path, expected="files below the data set's root", found=str(error)) from None
+        if problem := why_not_below(name):
+            raise DataError.at(path, expected="files below the data set's root", found=problem)
         scene = name.split("/")[0]
         folder = release.points.folder.format(scene=scene)
         if name != f"{folder}/{Path(name).name}" or not name.endswith(release.points.suffix):
