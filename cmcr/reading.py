@@ -56,6 +56,14 @@ def check_regular(path: Path, limit: int | None = None) -> int:
     return found.st_size
 
 
+def size_of(path: Path) -> int | None:
+    """Return the size of a file in bytes; None where `check_regular` refuses it, too long a name included."""
+    try:
+        return check_regular(path)
+    except OSError:
+        return None
+
+
 def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
 

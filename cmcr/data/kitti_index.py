@@ -16,7 +16,7 @@ from cmcr.data.kitti_calibration import read_calibration
 from cmcr.data.kitti_labels import read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CAMERA, CLASS_NAMES, THING_CLASSES, frame_paths
 from cmcr.errors import ConfigError, DataError
-from cmcr.reading import check_regular, read_text, reason_of
+from cmcr.reading import read_text, reason_of, size_of
 
 
 def make_index(dataset: str, root: Path, version: str, split: str, complain: Complain = refuse) -> ScanIndex:
@@ -80,7 +80,7 @@ def _frames(listing: Path) -> Iterator[tuple[str, str]]:
 
 def _record(root: Path, version: str, frame: str, place: str, has_labels: bool) -> ScanRecord:
     paths = frame_paths(version, frame)
-    size = {folder: _size(root / path) for folder, path in paths.items()}
+    size = {folder: size_of(root / path) for folder, path in paths.items()}
     needed = [folder for folder in paths if has_labels or folder != "label_2"]
     if missing := [paths[folder] for folder in needed if size[folder] is None]:
         raise DataError.at(
@@ -123,10 +123,3 @@ def _record(root: Path, version: str, frame: str, place: str, has_labels: bool) 
         boxes=paths["label_2"] if has_labels else None,
         boxes_bytes=size["label_2"] if has_labels else None,
     )
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return check_regular(path)
-    except OSError:
-        return None

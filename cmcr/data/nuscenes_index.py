@@ -15,7 +15,7 @@ from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THIN
 from cmcr.data.nuscenes_tables import LABEL_TABLES, misfit, missing_key, open_tables
 from cmcr.data.rigid import TOLERANCE
 from cmcr.errors import ConfigError, DataError
-from cmcr.reading import check_regular
+from cmcr.reading import size_of
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
@@ -255,7 +255,5 @@ def _problems(record: ScanRecord) -> Iterator[tuple[str, str, int]]:
 
 
 def _size(path: Path) -> int:
-    try:
-        return check_regular(path)
-    except OSError:
-        return _MISSING
+    size = size_of(path)
+    return _MISSING if size is None else size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmcr.data.nuscenes_names import CATEGORIES
 from cmcr.errors import DataError
-from cmcr.reading import check_regular, parse_json, reason_of
+from cmcr.reading import check_regular, parse_json, reason_of, size_of
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
@@ -132,7 +132,7 @@ def _check_label_files(root: Path, version: str, name: str) -> bool:
             )
         return False
     named = {root / str(record.get("filename")) for record in _read_table(table)}
-    missing = sorted(path for path in named if not path.is_file())
+    missing = sorted(path for path in named if size_of(path) is None)
     if missing:
         raise DataError.at(
             missing[0],

@@ -16,7 +16,7 @@ from cmcr.data.kitti_odometry import RATE_HZ, Calibration, read_calibration, rea
 from cmcr.data.releases import Release, layout_of, load_release
 from cmcr.data.semantic_kitti import read_raw_points
 from cmcr.errors import ConfigError, DataError
-from cmcr.reading import check_regular, read_text, reason_of
+from cmcr.reading import read_text, reason_of, size_of
 
 log = logging.getLogger(__name__)
 
@@ -317,7 +317,5 @@ def _check_intensity(path: Path, num_bytes: int, release: Release, complain: Com
 
 
 def _size(path: Path) -> int:
-    try:
-        return check_regular(path)
-    except OSError:
-        return _MISSING
+    size = size_of(path)
+    return _MISSING if size is None else size

@@ -27,7 +27,7 @@ from cmcr.data.waymo_names import (
     THING_CLASSES,
 )
 from cmcr.errors import DataError
-from cmcr.reading import MAX_TEXT_BYTES, check_regular, parse_json, read_bytes
+from cmcr.reading import MAX_TEXT_BYTES, parse_json, read_bytes, size_of
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _check_files(root: Path, records: list[ScanRecord], complain: Complain) -> N
         if record.labels is not None:
             files.append((record.labels, BYTES_PER_LABEL * (record.lidar_bytes // BYTES_PER_POINT)))
         for path, size in files:
-            there = check_regular(root / path) if (root / path).is_file() else None
+            there = size_of(root / path)
             if there != size or not size:
                 found = "no such file" if there is None else f"{there} bytes"
                 fix = "convert the segment again"
