@@ -52,8 +52,8 @@ test: .venv/ready ## all tests; fails where they run less of cmcr/ than pyprojec
 test-fast: .venv/ready ## the tests that take seconds
 	pytest -m "not slow"
 
-torture: .venv/ready ## kill the tiny run at 25 moments instead of 3
-	CMCR_TORTURE=1 pytest tests/workflow/test_killed.py
+torture: .venv/ready ## ten thousand damaged files for each reader, and 25 kills of the tiny run instead of 3
+	CMCR_TORTURE=1 pytest -m torture
 
 lint: .venv/ready ## style, types, and the workflow's own lint
 	ruff check .
@@ -70,8 +70,9 @@ format: .venv/ready ## bring all code into its form
 bench: .venv/ready ## time the parts beside what they replace
 	python -m bench
 
-docs: .venv/ready ## print the config reference from the code
+docs: .venv/ready ## print the config reference, and the answers to bad input, from the code
 	cmcr config-docs
+	python tests/damage.py
 
 site: .venv/ready ## build the documentation's pages into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

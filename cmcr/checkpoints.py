@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,35 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cmcr.errors import WeightsError
-from cmcr.files import write_bytes
+from cmcr.files import sha256_of_json, write_bytes
+from cmcr.reading import check_regular, parse_json
 
 #: The entry of a safetensors header that holds our metadata.
 _METADATA = "cmcr"
+#: Among it, digests of the tensors, and of everything else with that of the tensors: safetensors has none of its own.
+_TENSORS, _RECORD = "tensors_sha256", "record_sha256"
+#: Values in a weight file, nested ones included. Published files have some hundreds.
+_MAX_VALUES = 1_000_000
+_MAX_DEPTH = 50
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically. ``metadata`` says what they are; equal content gives equal bytes."""
-    # One entry for all of it: safetensors writes several in an order that changes from one process to the next.
-    entry = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    record = {**(metadata or {}), _TENSORS: _digest(contiguous)}
+    record[_RECORD] = sha256_of_json(record)
+    # One entry for all of it: safetensors writes several in an order that changes from one process to the next.
     # Not by safetensors' own writer, whose error does not let one tell a full disk from a defect.
-    write_bytes(path, save(contiguous, metadata=entry))
+    write_bytes(path, save(contiguous, metadata={_METADATA: json.dumps(record, sort_keys=True)}))
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
@@ -53,13 +71,22 @@ def read_content(path: Path | str) -> Any:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        return torch.load(path, map_location="cpu", weights_only=True)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                record = _record_of(file)
+            if record and record[_TENSORS] != _digest(tensors):
+                raise ValueError("the numbers do not fit the file's own checksum")
+            return tensors
+        _check_packed(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_size(content)
+        return content
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
+        # Torch begins with the advice to read the file in the unsafe way, which is not passed on.
+        lines = str(error).partition("WeightsUnpickler error:")[2].strip().splitlines() or str(error).splitlines()
+        reason = next((line for line in lines if "GLOBAL" in line), lines[0] if lines else "a pickle")
         raise WeightsError(
             f"{path}: refused: it is no PyTorch file of tensors alone, and reading more could run code from it\n"
-            f"  found:    {reason.splitlines()[0]}\n"
+            f"  found:    {reason.strip()}\n"
             "  way out:  save plain tensors (a state_dict) with the code that made it"
         ) from error
     except Exception as error:  # damaged bytes make torch raise nearly anything, down to a KeyError
@@ -77,9 +104,55 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         raise WeightsError(f"{path}: no such weight file")
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            record = _record_of(file)
+        return {name: value for name, value in record.items() if name not in (_TENSORS, _RECORD)}
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _record_of(file: Any) -> dict[str, str]:
+    """Return what `save_tensors` wrote beside the tensors of an open file; nothing of a file that it did not write."""
+    text = (file.metadata() or {}).get(_METADATA)
+    if text is None:
+        return {}
+    record = parse_json(text)
+    if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
+        raise ValueError("its record is no mapping from names to texts")
+    rest = {name: value for name, value in record.items() if name != _RECORD}
+    if _TENSORS not in rest or record.get(_RECORD) != sha256_of_json(rest):
+        raise ValueError("its record does not fit its own checksum, or is of another version of this project")
+    return record
+
+
+def _check_packed(path: Path) -> None:
+    """Refuse an archive that would unpack to more than it takes; torch packs nothing."""
+    size = check_regular(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > size:
+            raise ValueError(f"{size} bytes that would unpack to {unpacked}; torch.save packs nothing")
+
+
+def _check_size(content: Any) -> None:
+    """Refuse tensors that have no memory of their own behind each of their numbers, and values nested without an end.
+
+    A tensor in a file may be a view that shows one number a billion times, and a mapping one that is in itself.
+    """
+    waiting, seen = [(content, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise ValueError("more values than a weight file has, or nested more deeply")
+        if isinstance(value, Tensor):
+            dense = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            if not dense or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of shape {tuple(value.shape)} that is not stored number by number")
+        elif isinstance(value, Mapping):
+            waiting += [(below, depth + 1) for below in value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(below, depth + 1) for below in value]
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:

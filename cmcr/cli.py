@@ -11,6 +11,7 @@ from importlib import import_module
 
 from cmcr.errors import CMCRError
 from cmcr.files import refusal
+from cmcr.printable import PlainFormatter, printable
 
 #: Name and summary of each command; its module has ``add_arguments(parser)`` and ``run(arguments)``.
 COMMANDS = {
@@ -69,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = import_module(f"cmcr.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
     parsed = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     return call(parsed.command, module.run, parsed)
 
 
@@ -78,13 +81,13 @@ def call(command: str, run: Callable[[argparse.Namespace], None], arguments: arg
     try:
         run(arguments)
     except CMCRError as error:
-        print(f"cmcr {command}: {error}", file=sys.stderr)
+        print(f"cmcr {command}: {printable(str(error))}", file=sys.stderr)
         return 1
     except OSError as error:
         refused = refusal(error)
         if refused is None:
             raise
-        print(f"cmcr {command}: {refused}", file=sys.stderr)
+        print(f"cmcr {command}: {printable(str(refused))}", file=sys.stderr)
         return 1
     return 0
 

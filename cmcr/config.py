@@ -42,10 +42,12 @@ from cmcr.models.minkunet import MinkUNetOptions
 from cmcr.models.voxelnet import VoxelNetOptions, map_size
 from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
+from cmcr.reading import reason_of
 from cmcr.recipe import Recipe
 from cmcr.tasks.detection import DetectionOptions
 from cmcr.tasks.panoptic import PanopticOptions
 from cmcr.tasks.registry import network_of
+from cmcr.yaml_files import read_yaml
 
 #: Ids become names of folders and wildcards of rules.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
@@ -382,7 +384,7 @@ class Config(Options):
 
     run_name: Id
     """Everything the run makes lies below ``results/<run_name>/``."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[NonNegativeInt, Field(lt=2**31)], ...], Field(min_length=1)]
     """Seeds; every method is pre-trained and fine-tuned with each."""
     datasets: Annotated[dict[Id, DatasetOptions], Field(min_length=1)]
     """Data sets by the id they have in tables."""
@@ -440,6 +442,21 @@ class Config(Options):
                     map_size(self.voxelnet.network, options.options.grid)
                 except ValueError as error:
                     raise ValueError(f"tasks.detection.{dataset}.options.grid: {error}") from None
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: the file is missing, no YAML mapping of plain values, or a key is wrong; see `parse_config`.
+    """
+    try:
+        values = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}\n  expected: a config file\n  found:    {reason_of(error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}\n  expected: keys and values\n  found:    {type(values).__name__}")
+    return parse_config(values, str(path))
 
 
 def parse_config(values: Mapping[str, Any], source: str) -> Config:

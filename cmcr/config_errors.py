@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import types
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+#: Shows the beginning of a value, however large it is.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 
 
 def describe(error: ValidationError, model: type[BaseModel], source: str) -> str:
@@ -23,7 +28,7 @@ def describe(error: ValidationError, model: type[BaseModel], source: str) -> str
                 lines.append(f"  {key}: missing key; it has no default")
             case _:
                 message = problem["msg"].removeprefix("Value error, ")
-                found = "" if isinstance(problem["input"], dict) else f", found {problem['input']!r}"
+                found = "" if isinstance(problem["input"], dict) else f", found {_SHORT.repr(problem['input'])}"
                 lines.append(f"  {key or 'the config'}: {message}{found}")
     lines.append("  way out:  config/README.md explains every key")
     return "\n".join(lines)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cmcr.printable import indented
+
 
 class CMCRError(Exception):
     """Base of all errors that come from input, configuration or weights rather than from a defect."""
@@ -22,10 +24,10 @@ class DataError(CMCRError):
 
     @classmethod
     def at(cls, path: Path | str, *, expected: str, found: str, fix: str = "") -> DataError:
-        """Build the message from its parts, always in the same order."""
-        lines = [f"{path}", f"  expected: {expected}", f"  found:    {found}"]
+        """Build the message from its parts, always in the same order. What the parts quote cannot pass for a part."""
+        lines = [indented(str(path)), f"  expected: {indented(expected)}", f"  found:    {indented(found)}"]
         if fix:
-            lines.append(f"  way out:  {fix}")
+            lines.append(f"  way out:  {indented(fix)}")
         return cls("\n".join(lines))
 
 

@@ -16,6 +16,7 @@ from cmcr.config import Config
 from cmcr.errors import DataError
 from cmcr.files import sha256_of_json
 from cmcr.pretrain.job import PretrainJob
+from cmcr.reading import read_text, reason_of
 from cmcr.tasks.job import FinetuneJob
 
 COLUMNS = ("kind", "method", "device", "setting", "seconds")
@@ -100,9 +101,9 @@ class StepTimes:
         """
         expected = f"a table with the columns {', '.join(COLUMNS)}, separated by tabs"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError.at(path, expected=expected, found=str(error)) from None
+            raise DataError.at(path, expected=expected, found=reason_of(error)) from None
         rows = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
         if not rows or tuple(rows[0][1]) != COLUMNS:
             raise DataError.at(path, expected=expected, found="another header" if rows else "no line")

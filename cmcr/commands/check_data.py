@@ -6,9 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import yaml
-
-from cmcr.config import parse_config
+from cmcr.config import read_config
 from cmcr.data.check import as_text, check_split, splits_here
 from cmcr.data.index import READERS
 from cmcr.errors import ConfigError, DataError
@@ -56,11 +54,7 @@ def _place(arguments: Namespace) -> tuple[str, str, Path]:
         return given
     if given != (None, None, None):
         raise ConfigError("--config says format, version and root; leave them out, or leave out --config")
-    try:
-        values = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{arguments.config}\n  expected: a config file\n  found:    {error}") from None
-    config = parse_config(values if isinstance(values, dict) else {}, str(arguments.config))
+    config = read_config(arguments.config)
     if arguments.dataset not in config.datasets:
         raise ConfigError(
             f"{arguments.config}: no data set {arguments.dataset!r}\n  way out:  one of {', '.join(config.datasets)}"

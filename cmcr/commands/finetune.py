@@ -19,6 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--train-index", required=True, type=Path, help="index of the training split")
     parser.add_argument("--subset", required=True, type=Path, help="scans of it whose labels may be used")
     parser.add_argument("--validation-index", required=True, type=Path, help="index of the split to score")
+    parser.add_argument(
+        "--pretrain-index", type=Path, help="index of the scans of pre-training, none of which is scored"
+    )
     parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")
     parser.add_argument("--model", required=True, type=Path, help="weights of backbone and head (safetensors)")
     parser.add_argument("--scores", required=True, type=Path, help="the scores file (JSON)")
@@ -27,13 +30,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Fine-tune and score one network."""
-    train_index = ScanIndex.load(arguments.train_index)
+    train_index, validation_index = (
+        ScanIndex.load(path) for path in (arguments.train_index, arguments.validation_index)
+    )
+    if arguments.pretrain_index is not None:
+        ScanIndex.load(arguments.pretrain_index).check_unseen(validation_index)
     finetune(
         arguments.job,
         arguments.weights,
         train_index,
-        Subset.load(arguments.subset).positions_in(train_index),
-        ScanIndex.load(arguments.validation_index),
+        Subset.load(arguments.subset).positions_in(train_index, arguments.subset),
+        validation_index,
         arguments.folder,
         arguments.model,
         arguments.scores,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cmcr.commands.arguments import from_json
 from cmcr.pretrain.published import ImportJob, import_weights
+from cmcr.printable import printable
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -18,5 +19,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Print what is in the file, and import it."""
-    print(import_weights(arguments.job, arguments.weights, arguments.output).summary(), flush=True)
+    print(printable(import_weights(arguments.job, arguments.weights, arguments.output).summary()), flush=True)
     print(f"  written   {arguments.output}" if arguments.output else "  written   nothing; --output FILE imports it")

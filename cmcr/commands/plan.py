@@ -5,12 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import yaml
-
-from cmcr.config import parse_config
+from cmcr.config import read_config
 from cmcr.costs import Training, config_sizes, count_jobs, feature_bank_mb, trainings
 from cmcr.data.index import ScanIndex
-from cmcr.errors import ConfigError
 from cmcr.missing import refuse_missing
 from cmcr.plan import Plan
 from cmcr.split_sizes import SplitSize, why_unknown
@@ -74,13 +71,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         ConfigError: the file is missing, no YAML mapping, or a key is wrong.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable config file: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    config = parse_config(values, str(path))
+    config = read_config(path)
     return Plan.of(config, str(path), {} if waymo_python().exists() else absent_without_waymo(config))
 
 

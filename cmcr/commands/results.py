@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cmcr.errors import CMCRError
 from cmcr.files import write_text
+from cmcr.printable import printable
 from cmcr.results.collect import scores_table
 from cmcr.results.runs import IDENTITY, FoundRun, ScorePair, differences, find_runs, open_run, score_pairs
 
@@ -142,4 +143,4 @@ def _print_columns(lines: Sequence[Sequence[str]]) -> None:
     """Print lines of texts, flush left, as wide as the widest of each column."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        print(printable("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()))

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cmcr.errors import CMCRError
+from cmcr.printable import printable
+from cmcr.reading import read_text, reason_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,7 +23,10 @@ def run(arguments: Namespace) -> None:
         raise CMCRError(f"{folder / 'tables'}: no tables here\n  way out:  make them with `snakemake all_tables`")
     last = ("ablation", "diagnostics", "published", "cost")  # the tasks come first
     for path in sorted(tables, key=lambda path: (path.stem in last, path)):
-        print(path.read_text(encoding="utf-8"))
+        try:
+            print(printable(read_text(path)))
+        except (OSError, ValueError) as error:
+            raise CMCRError(f"{path}\n  expected: a table\n  found:    {reason_of(error)}") from None
     places = {"scores": folder / "scores.tsv", "tables": folder / "tables", "figures": folder / "figures"}
     places["report"] = folder / "report.html"
     for name, path in places.items():

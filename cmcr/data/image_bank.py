@@ -14,9 +14,11 @@ from torch import Tensor
 from cmcr.data.images import read_resized
 from cmcr.data.index import ScanIndex
 from cmcr.data.joined import AnyIndex, locate
+from cmcr.data.npy_files import map_npy
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 from cmcr.progress import progress
+from cmcr.reading import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -85,16 +87,30 @@ def write_feature_bank(
             raise DataError(f"no scans in {index.dataset}, split {index.split}")
 
 
-def read_feature_bank(path: Path | str) -> NDArray[np.float16]:
+def read_feature_bank(path: Path | str, index: ScanIndex | None = None) -> NDArray[np.float16]:
     """Open what `write_feature_bank` wrote, without reading it whole.
 
+    Args:
+        path: the file.
+        index: the scans that it has to be of; None does not compare.
+
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or damaged, or of another index.
     """
+    fix = "delete it; `cmcr encode-images`, as the workflow runs it, makes it again"
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError.at(path, expected="image features as an npy file", found=str(error)) from None
+        bank = map_npy(Path(path))
+    except (OSError, ValueError) as error:
+        found = reason_of(error)
+        raise DataError.at(path, expected="image features as an npy file", found=found, fix=fix) from None
+    if bank.ndim != 5 or bank.dtype != np.float16 or not bank.size:
+        expected = "image features, float16 by scan, camera, channel, row and column"
+        raise DataError.at(path, expected=expected, found=f"{bank.dtype} of shape {bank.shape}", fix=fix)
+    wanted = None if index is None or not len(index) else (len(index), len(index.records[0].cameras))
+    if wanted is not None and bank.shape[:2] != wanted:
+        expected = f"features of {wanted[0]} scans with {wanted[1]} images each"
+        raise DataError.at(path, expected=expected, found=f"{bank.shape[0]} with {bank.shape[1]}", fix=fix)
+    return bank
 
 
 class JoinedBank:
@@ -145,5 +161,8 @@ def read_banks(paths: Sequence[Path], index: AnyIndex) -> Bank:
     Raises:
         DataError: a file is missing or damaged, or they do not belong together.
     """
-    banks = [read_feature_bank(path) for path in paths]
-    return banks[0] if len(index.parts) == 1 and len(banks) == 1 else JoinedBank(banks, index)
+    with_cameras = [part for part in index.parts if any(record.cameras for record in part.records)]
+    if len(paths) != len(with_cameras):
+        return JoinedBank([read_feature_bank(path) for path in paths], index)
+    banks = [read_feature_bank(path, part) for path, part in zip(paths, with_cameras, strict=True)]
+    return banks[0] if len(index.parts) == 1 else JoinedBank(banks, index)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,50 @@ from PIL import Image
 from cmcr.data.scan import Camera
 from cmcr.errors import DataError
 from cmcr.files import write_bytes
+from cmcr.reading import check_regular, reason_of
+
+#: What data sets come in. Pillow knows dozens of formats more, whatever a file is called, and some of them start other
+#: programs (EPS) or unpack without a limit.
+FORMATS = ("JPEG", "PNG")
 
 #: Largest image that is decoded; nuScenes' have 1.4 million pixels. (Pillow has a limit of its own, but importing
 #: nuscenes-devkit lifts it for the whole process.)
 MAX_PIXELS = 2**26
 
+#: What Pillow reports damage by, depending on what its decoder happens to meet.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, zlib.error, Image.DecompressionBombError)
+
 _FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file of one of `FORMATS`; its pixels are not decoded yet.
+
+    Raises:
+        one of `DAMAGE`: it is missing, damaged, or something else.
+    """
+    check_regular(path)
+    with Image.open(path, formats=FORMATS) as image:
+        yield image
+
+
+def image_size(path: Path, expected: str, way_out: str) -> tuple[int, int]:
+    """Return height and width in pixels of an image file, as it says itself.
+
+    Raises:
+        DataError: it is missing or damaged, or would be too large to be decoded.
+    """
+    try:
+        with opened(path) as image:
+            width, height = image.size
+    except DAMAGE as error:
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=way_out) from None
+    if width * height > MAX_PIXELS:
+        raise DataError.at(
+            path, expected=f"{expected}, of at most {MAX_PIXELS} pixels", found=f"{width} x {height}", fix=way_out
+        )
+    return height, width
 
 
 def read_image(camera: Camera) -> NDArray[np.uint8]:
@@ -43,7 +83,7 @@ def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:
     """
     height, width = camera.size
     try:
-        with Image.open(camera.image_path) as image:
+        with opened(camera.image_path) as image:
             if image.size != (width, height) or width * height > MAX_PIXELS:
                 raise DataError.at(
                     camera.image_path,
@@ -54,12 +94,9 @@ def decode_image(camera: Camera, least: tuple[int, int]) -> Image.Image:
             image.draft("RGB", least[::-1])
             image.load()
             return image if image.mode == "RGB" else image.convert("RGB")
-    # Pillow reports damage by whichever of these its decoder happens to meet.
-    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(
-            camera.image_path, expected=f"a readable image of {width} x {height} pixels", found=found, fix=_FRESH
-        ) from None
+    except DAMAGE as error:
+        expected = f"a readable image of {width} x {height} pixels"
+        raise DataError.at(camera.image_path, expected=expected, found=reason_of(error), fix=_FRESH) from None
 
 
 def write_jpeg(path: Path, pixels: NDArray[np.uint8], quality: int) -> None:

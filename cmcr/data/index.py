@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from cmcr.data.scan import Scan
 from cmcr.errors import ConfigError, DataError
-from cmcr.files import write_text
+from cmcr.files import sha256_of_json, write_text
+from cmcr.options import Options
+from cmcr.reading import check_regular, parse_json, reason_of
 
 #: Modules of this package that can read a scan: each has ``read_scan(record, root, dataset, *, with_labels) -> Scan``.
 #: Beside each, ``<name>_index`` has ``make_index(dataset, root, version, split, complain=refuse) -> ScanIndex``, which
@@ -26,7 +29,7 @@ READERS = ("nuscenes", "semantic_kitti", "waymo", "kitti")
 Complain = Callable[[DataError], None]
 
 _FORMAT = "cmcr scan index"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _REMAKE = "make the index again; no one should have to edit it"
 
 
@@ -115,7 +118,8 @@ class ScanRecord:
     sample: str | None = None
 
     def __post_init__(self) -> None:
-        for path in (self.lidar, self.labels, self.panoptic, self.boxes):
+        # Token and scene name files of predictions, so they must not lead out of a folder either.
+        for path in (self.token, self.scene, self.lidar, self.labels, self.panoptic, self.boxes):
             if path is not None:
                 check_relative(path)
 
@@ -127,7 +131,7 @@ class ScanRecord:
     @classmethod
     def from_json(cls, line: bytes) -> ScanRecord:
         """Undo `to_json`."""
-        fields = json.loads(line)
+        fields = parse_json(line)
         for camera in fields["cameras"]:
             camera["size"] = tuple(camera["size"])
             camera["world_from_camera"] = tuple(camera["world_from_camera"])
@@ -207,6 +211,25 @@ class ScanIndex:
                 f"{self.split}, and the one to measure on, {held_out.split}"
             )
 
+    def check_unseen(self, held_out: ScanIndex) -> None:
+        """Refuse a split to be measured on of which this one, that was pre-trained on, holds scans.
+
+        The two may be of data sets with other ids or other labels on the same sweeps: a scan is the same if token, time
+        and size of its sweep are.
+
+        Raises:
+            ConfigError: a scan is in both.
+        """
+        own, theirs = (
+            {(scan.token, scan.timestamp_us, scan.lidar_bytes) for scan in index.records} for index in (self, held_out)
+        )
+        if shared := own & theirs:
+            raise ConfigError(
+                f"{held_out.dataset}: {len(shared)} scans, {min(shared)[0]} among them, are in both the split to "
+                f"measure on, {held_out.split}, and the one that was pre-trained on, {self.split} of {self.dataset}\n"
+                "  way out:  pre-train on scans that are in no validation split of the tasks"
+            )
+
     def save(self, path: Path | str) -> None:
         """Write the index: a header, then one record a line, all JSON. Equal indices give equal bytes."""
         header = {name: getattr(self, name) for name in _HEADER} | {
@@ -215,6 +238,7 @@ class ScanIndex:
             "root": str(self.root),
             "num_records": len(self.records),
         }
+        header["header_checksum"] = sha256_of_json(header)
         lines = [json.dumps(header, sort_keys=True), *(record.to_json() for record in self.records)]
         write_text(path, "\n".join(lines) + "\n")
 
@@ -226,27 +250,42 @@ class ScanIndex:
             DataError: the file is missing, is no index, is of another version, or was damaged or edited.
         """
         try:
+            check_regular(Path(path))
             with Path(path).open("rb") as file:
-                header = json.loads(file.readline())
-                _check_header(path, header)
+                header = _read_header(path, file.readline(_MAX_HEADER_BYTES))
                 start = file.tell()
                 _check_records(path, header, file)
                 file.seek(start)
-                records = tuple(ScanRecord.from_json(line) for line in file)
+                records = tuple(_read_record(path, number, line) for number, line in enumerate(file, 2))
         except OSError as error:
-            raise DataError.at(path, expected="a scan index", found=error.strerror or str(error)) from None
-        except ValueError:
-            raise DataError.at(path, expected="a scan index", found="no JSON header", fix=_REMAKE) from None
+            raise DataError.at(path, expected="a scan index", found=reason_of(error)) from None
         return cls(
-            **{name: header[name] for name in ("dataset", "reader", "split", "version", "checksum")},
-            root=Path(header["root"]),
-            class_names=tuple(header["class_names"]),
-            thing_classes=tuple(header["thing_classes"]),
+            **{name: getattr(header, name) for name in _HEADER},
+            root=Path(header.root),
             records=records,
         )
 
 
 _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classes", "checksum")
+#: A header holds names of classes and little else.
+_MAX_HEADER_BYTES = 2**20
+
+
+class _Header(Options):
+    """First line of an index. Its own checksum covers it: a class renamed there would rename a column of the tables."""
+
+    format: str
+    format_version: int
+    dataset: str
+    reader: str
+    root: str
+    split: str
+    version: str
+    class_names: tuple[str, ...]
+    thing_classes: tuple[int, ...]
+    num_records: int
+    checksum: str
+    header_checksum: str
 
 
 #: Fields that only some data sets have; a record without them does not mention them.
@@ -262,14 +301,23 @@ def refuse(problem: DataError) -> None:
     raise problem
 
 
-def check_relative(path: str) -> None:
-    """Refuse a path that could lead out of the data set's folder.
+def check_relative(path: Any) -> None:
+    """Refuse a path that could lead out of the data set's folder, and what no file is called.
 
     Raises:
-        DataError: the path is absolute or climbs with ``..``.
+        DataError: the path is absolute or climbs with ``..``, is empty or no text, or has characters that do not print.
     """
+    if problem := why_not_below(path):
+        raise DataError.at(str(path), expected="a path below the data set's root", found=problem)
+
+
+def why_not_below(path: Any) -> str:
+    """Say why a path does not name a file below some folder; nothing where it does."""
+    if not isinstance(path, str) or not path or not path.isprintable():
+        return f"{path!r}, which is no name of printable characters"
     if path.startswith("/") or ".." in path.split("/"):
-        raise DataError.at(path, expected="a path below the data set's root", found="one that leads out of it")
+        return f"{path!r}, which leads out of it"
+    return ""
 
 
 def _checksum(lines: Iterable[bytes]) -> str:
@@ -279,19 +327,31 @@ def _checksum(lines: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _check_records(path: Path | str, header: dict[str, Any], lines: Iterable[bytes]) -> None:
+def _read_record(path: Path | str, number: int, line: bytes) -> ScanRecord:
+    try:
+        return ScanRecord.from_json(line)
+    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise DataError.at(f"{path}, line {number}", expected="a record of a scan", found=found, fix=_REMAKE) from None
+
+
+def _check_records(path: Path | str, header: _Header, lines: Iterable[bytes]) -> None:
     """Refuse records that are not those the header was written for, before one of them is believed."""
     found = _checksum(lines)
-    if found != header["checksum"]:
+    if found != header.checksum:
         raise DataError.at(
             path,
-            expected=f"{header['num_records']} records with checksum {header['checksum']}",
+            expected=f"{header.num_records} records with checksum {header.checksum}",
             found=f"checksum {found}: the file was cut short, damaged or edited",
             fix=_REMAKE,
         )
 
 
-def _check_header(path: Path | str, header: Any) -> None:
+def _read_header(path: Path | str, line: bytes) -> _Header:
+    try:
+        header = parse_json(line)
+    except ValueError:
+        raise DataError.at(path, expected="a scan index", found="no JSON header", fix=_REMAKE) from None
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise DataError.at(path, expected=f"the header of a {_FORMAT}", found="another kind of file", fix=_REMAKE)
     if header.get("format_version") != _FORMAT_VERSION:
@@ -301,6 +361,23 @@ def _check_header(path: Path | str, header: Any) -> None:
             found=f"version {header.get('format_version')}, written by another version of this project",
             fix=_REMAKE,
         )
-    missing = {*_HEADER, "root", "num_records"} - header.keys()
+    missing = _Header.model_fields.keys() - header.keys()
     if missing:
         raise DataError.at(path, expected="a complete header", found=f"no {', '.join(sorted(missing))}", fix=_REMAKE)
+    try:
+        checked = _Header.model_validate(header)
+        found = sha256_of_json({name: value for name, value in header.items() if name != "header_checksum"})
+    except (ValidationError, ValueError) as error:
+        raise DataError.at(path, expected="a header of an index", found=str(error), fix=_REMAKE) from None
+    if found != checked.header_checksum:
+        raise DataError.at(
+            path,
+            expected=f"a header with checksum {checked.header_checksum}",
+            found=f"checksum {found}: the header was damaged or edited",
+            fix=_REMAKE,
+        )
+    if checked.reader not in READERS:
+        raise DataError.at(path, expected=f"one of the readers {', '.join(READERS)}", found=repr(checked.reader))
+    if problem := why_not_below(checked.split):
+        raise DataError.at(path, expected="a split whose name stays below its folder", found=problem, fix=_REMAKE)
+    return checked

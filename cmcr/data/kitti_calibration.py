@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcr.data.rigid import check_rotation
 from cmcr.errors import DataError
+from cmcr.reading import read_text, reason_of
 
 _SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 
@@ -44,10 +46,9 @@ def read_calibration(path: Path) -> Calibration:
         DataError: the file is missing, lacks one of the three matrices, or holds something else than their numbers.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(path, expected="calibration", found=found, fix="fetch the file again") from None
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError.at(path, expected="calibration", found=reason_of(error), fix="fetch the file again") from None
     found_matrices: dict[str, NDArray[np.float64]] = {}
     for number, line in enumerate(lines, 1):
         name, _, text = line.partition(":")
@@ -64,6 +65,8 @@ def read_calibration(path: Path) -> Calibration:
     intrinsics = projection[:, :3]
     if np.linalg.matrix_rank(intrinsics) < 3:
         raise DataError.at(path, expected="P2 with intrinsics that can be inverted", found=str(projection.tolist()))
+    check_rotation(path, "R0_rect", found_matrices["R0_rect"])
+    check_rotation(path, "Tr_velo_to_cam", found_matrices["Tr_velo_to_cam"][:, :3])
     rectified_from_camera, rotation, pose = np.eye(4), np.eye(4), np.eye(4)
     rectified_from_camera[:3, 3] = -np.linalg.solve(intrinsics, projection[:, 3])
     rotation[:3, :3] = found_matrices["R0_rect"]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
+from cmcr.data.image_files import image_size
 from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
 from cmcr.data.kitti_calibration import read_calibration
 from cmcr.data.kitti_labels import read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CAMERA, CLASS_NAMES, THING_CLASSES, frame_paths
 from cmcr.errors import ConfigError, DataError
+from cmcr.reading import read_text, reason_of, size_of
 
 
 def make_index(dataset: str, root: Path, version: str, split: str, complain: Complain = refuse) -> ScanIndex:
@@ -62,12 +62,16 @@ def splits_here(root: Path, version: str) -> list[str]:  # noqa: ARG001
 
 def _frames(listing: Path) -> Iterator[tuple[str, str]]:
     """Yield each frame and where it is listed."""
+    try:
+        lines = read_text(listing).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError.at(listing, expected="the frames of the split, one a line", found=reason_of(error)) from None
     seen = set()
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         frame, place = line.strip(), f"{listing}, line {number}"
         if not frame:
             continue
-        if not (len(frame) == 6 and frame.isdecimal()) or frame in seen:
+        if not (len(frame) == 6 and frame.isascii() and frame.isdecimal()) or frame in seen:
             what = "a frame listed before" if frame in seen else f"{frame!r}"
             raise DataError.at(place, expected="six digits of a frame, each frame once", found=what)
         seen.add(frame)
@@ -76,7 +80,7 @@ def _frames(listing: Path) -> Iterator[tuple[str, str]]:
 
 def _record(root: Path, version: str, frame: str, place: str, has_labels: bool) -> ScanRecord:
     paths = frame_paths(version, frame)
-    size = {folder: _size(root / path) for folder, path in paths.items()}
+    size = {folder: size_of(root / path) for folder, path in paths.items()}
     needed = [folder for folder in paths if has_labels or folder != "label_2"]
     if missing := [paths[folder] for folder in needed if size[folder] is None]:
         raise DataError.at(
@@ -100,7 +104,7 @@ def _record(root: Path, version: str, frame: str, place: str, has_labels: bool) 
         name=CAMERA,
         image=paths[CAMERA],
         image_bytes=size[CAMERA] or 0,
-        size=_image_size(root / paths[CAMERA]),
+        size=image_size(root / paths[CAMERA], "an image", "fetch the file again"),
         intrinsics=to_text(calibration.intrinsics),
         world_from_camera=(to_text(calibration.rectified_from_camera[:3]),),
     )
@@ -119,19 +123,3 @@ def _record(root: Path, version: str, frame: str, place: str, has_labels: bool) 
         boxes=paths["label_2"] if has_labels else None,
         boxes_bytes=size["label_2"] if has_labels else None,
     )
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError.at(path, expected="an image", found=str(error), fix="fetch the file again") from None
-    return height, width
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

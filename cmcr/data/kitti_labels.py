@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cmcr.errors import DataError
 from cmcr.files import write_text
+from cmcr.reading import read_text, reason_of
 
 #: Image regions whose objects are not labelled; they have a 2D box and nothing else.
 DONT_CARE = "DontCare"
@@ -25,6 +26,9 @@ DONT_CARE = "DontCare"
 TYPES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", DONT_CARE)
 
 _FIELDS = 15
+OCCLUSIONS = (-1, 0, 1, 2, 3)
+#: No number of a line comes near this; with larger ones, corners of boxes would be infinite.
+LARGEST = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +93,9 @@ def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
     """
     fields = _FIELDS + scored
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        found = reason_of(error)
         raise DataError.at(path, expected="objects, one a line", found=found, fix="fetch the file again") from None
     rows = [_parse(f"{path}, line {number}", line, fields) for number, line in enumerate(lines, 1) if line.strip()]
     names = np.array([name for name, _ in rows], dtype=np.str_)
@@ -126,8 +130,10 @@ def _parse(place: str, line: str, fields: int) -> tuple[str, list[float]]:
         numbers = [float(word) for word in words]
     except ValueError as error:
         raise DataError.at(place, expected=f"{fields - 1} numbers after the type", found=str(error)) from None
-    if not np.isfinite(numbers).all():
-        raise DataError.at(place, expected="finite numbers", found=line.strip())
+    if not np.isfinite(numbers).all() or max(map(abs, numbers)) > LARGEST:
+        raise DataError.at(place, expected=f"finite numbers of at most {LARGEST:g}", found=line.strip())
+    if numbers[1] not in OCCLUSIONS:
+        raise DataError.at(place, expected="occlusion 0, 1, 2 or 3, or -1 for none", found=words[1])
     if name != DONT_CARE and min(numbers[7:10]) <= 0:
         raise DataError.at(
             place,

@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcr.data.rigid import check_rotation
 from cmcr.errors import DataError
+from cmcr.reading import read_text, reason_of
 
 #: Scans a second, where times.txt does not say when each was taken.
 RATE_HZ = 10.0
+
+#: Metres, pixels or seconds of a sequence do not come near this.
+LARGEST = 1e9
 
 _FIX = "unpack KITTI's odometry calibration (data_odometry_calib.zip) into the sequences"
 
@@ -55,6 +60,7 @@ def read_calibration(path: Path) -> Calibration:
     intrinsics = matrices["P2"][:, :3]
     if abs(np.linalg.det(intrinsics)) < 1e-9:
         raise DataError.at(path, expected="a projection P2 of full rank", found="one that no camera has", fix=_FIX)
+    check_rotation(path, "Tr", matrices["Tr"][:, :3])
     camera_from_camera0 = np.eye(4)
     camera_from_camera0[:3, 3] = np.linalg.solve(intrinsics, matrices["P2"][:, 3])
     camera0_from_lidar = np.vstack([matrices["Tr"], (0.0, 0.0, 0.0, 1.0)])
@@ -83,9 +89,9 @@ def read_times(path: Path) -> NDArray[np.float64]:
 
 def _lines(path: Path, expected: str, fix: str) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in read_text(path).splitlines() if line.strip()]
     except OSError as error:
-        raise DataError.at(path, expected=expected, found=error.strerror or str(error), fix=fix) from None
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=fix) from None
     except UnicodeDecodeError:
         raise DataError.at(path, expected=expected, found="no text in UTF-8", fix=fix) from None
 
@@ -95,10 +101,10 @@ def _numbers(path: Path, line: int, text: str, count: int) -> NDArray[np.float64
         values = np.array(text.split(), dtype=np.float64)
     except ValueError:
         values = np.empty(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
+    if values.shape != (count,) or not (np.abs(values) <= LARGEST).all():
         raise DataError.at(
             path,
-            expected=f"{count} finite numbers in line {line}",
+            expected=f"{count} finite numbers in line {line}, none above {LARGEST:g}",
             found=f"{text.strip()[:80]!r}",
             fix="fetch it again",
         )

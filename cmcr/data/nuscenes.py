@@ -6,19 +6,19 @@ whose ``data`` is uint16 ``1000 * category + instance``. The LiDAR frame has x r
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.npy_files import read_npz
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes, boxes_in_lidar
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
 from cmcr.data.point_files import FRESH, read_bytes, read_points
 from cmcr.data.scan import VOID, Camera, Scan
 from cmcr.errors import DataError
+from cmcr.reading import reason_of
 
 #: Numbers of a point: x, y, z, intensity and ring.
 COLUMNS = BYTES_PER_POINT // 4
@@ -91,7 +91,7 @@ def _compose(poses: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
 
 def _read_categories(path: Path, num_points: int) -> NDArray[np.uint8]:
     """Return (P,) annotated categories."""
-    categories = np.frombuffer(read_bytes(path, f"{num_points} labels"), dtype=np.uint8)
+    categories = np.frombuffer(read_bytes(path, f"{num_points} labels", num_points), dtype=np.uint8)
     _check_categories(path, categories, num_points)
     return categories
 
@@ -99,21 +99,17 @@ def _read_categories(path: Path, num_points: int) -> NDArray[np.uint8]:
 def _read_instances(path: Path, lidarseg: NDArray[np.uint8] | None, num_points: int) -> NDArray[np.int32]:
     """Return (P,) instance numbers, 0 where the instance part is 0, `VOID` where only lidarseg has a category."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            panoptic = file["data"].astype(np.int32)
-    # What numpy raises depends on where the archive is damaged.
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(path, expected="an npz archive with the array 'data'", found=found, fix=FRESH) from None
+        # Numbers of eight bytes at most; the challenge's have two.
+        numbers = read_npz(path, "data", 8 * num_points)
+        if numbers.dtype.kind not in "iu":
+            raise ValueError(f"{numbers.dtype} instead of whole numbers")
+    except (OSError, ValueError) as error:
+        expected = f"an npz archive with the array 'data' of {num_points} labels"
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=FRESH) from None
+    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < 2**16:
+        found = f"{numbers.min()} to {numbers.max()}"
+        raise DataError.at(path, expected="labels of 16 bits", found=found, fix=FRESH)
+    panoptic = numbers.astype(np.int32)
     categories = panoptic // 1000
     _check_categories(path, categories, num_points)
     nameless = np.flatnonzero((categories == 0) & (panoptic > 0))

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
+from cmcr.data.image_files import MAX_PIXELS
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
 from cmcr.data.nuscenes_boxes import BOX_TABLE, annotated_boxes
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
-from cmcr.data.nuscenes_tables import LABEL_TABLES, missing_key, open_tables
+from cmcr.data.nuscenes_tables import LABEL_TABLES, misfit, missing_key, open_tables
+from cmcr.data.rigid import TOLERANCE
 from cmcr.errors import ConfigError, DataError
+from cmcr.reading import size_of
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
@@ -57,6 +60,8 @@ def make_index(dataset: str, root: Path, version: str, split: str, complain: Com
         records = tuple(_record(nusc, root, scene, sample, labels, box_bytes) for scene, sample in keyframes)
     except KeyError as error:
         raise missing_key(tables, error) from None
+    except (TypeError, AttributeError) as error:
+        raise misfit(tables, error) from None
     _check_labelled(tables, records)
     _check_files(root, records, complain)
     return ScanIndex(dataset, "nuscenes", root, split, version, CLASS_NAMES, THING_CLASSES, records)
@@ -94,6 +99,7 @@ def _scenes(nusc: NuScenes, tables: Path, split: str, names: list[str]) -> list[
 
 def _keyframes(nusc: NuScenes, tables: Path, scene: dict[str, Any]) -> Iterator[dict[str, Any]]:
     token, number = scene["first_sample_token"], 0
+    _whole(tables / "scene.json", scene, "nbr_samples", 1)
     while token and number <= scene["nbr_samples"]:  # a chain that bites its tail must end, too
         sample = nusc.get("sample", token)
         yield sample
@@ -123,11 +129,12 @@ def _record(
             found=f"none of {', '.join(missing)}",
         )
     lidar = nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
+    _check_path(tables / "sample_data.json", lidar)
     semantic, panoptic = (labels[table].get(lidar["token"]) for table in LABEL_TABLES)
     return ScanRecord(
         token=lidar["token"],
         scene=scene,
-        timestamp_us=lidar["timestamp"],
+        timestamp_us=_whole(tables / "sample_data.json", lidar, "timestamp", 0),
         lidar=lidar["filename"],
         lidar_bytes=_size(root / lidar["filename"]),
         labels=semantic,
@@ -147,14 +154,29 @@ def _record(
 
 def _camera_record(nusc: NuScenes, root: Path, image: dict[str, Any], channel: str) -> CameraRecord:
     sensor = nusc.get("calibrated_sensor", image["calibrated_sensor_token"])
-    table = root / nusc.version / "calibrated_sensor.json"
+    tables = root / nusc.version
+    _check_path(tables / "sample_data.json", image)
+    height, width = (_whole(tables / "sample_data.json", image, side, 1) for side in ("height", "width"))
+    if height * width > MAX_PIXELS:
+        raise DataError.at(
+            tables / "sample_data.json",
+            expected=f"an image of at most {MAX_PIXELS} pixels in record {image['token']}",
+            found=f"{width} x {height}",
+        )
+    intrinsics = _finite(tables / "calibrated_sensor.json", sensor, "camera_intrinsic", (3, 3))
+    if abs(np.linalg.det(intrinsics)) < 1e-9:
+        raise DataError.at(
+            tables / "calibrated_sensor.json",
+            expected=f"camera_intrinsic of record {sensor['token']} of a camera that sees anything",
+            found=f"{sensor['camera_intrinsic']}",
+        )
     return CameraRecord(
         name=channel,
         image=image["filename"],
         image_bytes=_size(root / image["filename"]),
-        size=(image["height"], image["width"]),
-        intrinsics=to_text(_finite(table, sensor, "camera_intrinsic", (3, 3))),
-        world_from_camera=_poses(nusc, root / nusc.version, image),
+        size=(height, width),
+        intrinsics=to_text(intrinsics),
+        world_from_camera=_poses(nusc, tables, image),
     )
 
 
@@ -176,13 +198,31 @@ def _finite(table: Path, record: dict[str, Any], field: str, shape: tuple[int, .
         value = np.array(record[field], dtype=np.float64)
     except (TypeError, ValueError):
         value = np.empty(0)
-    if value.shape != shape or not np.isfinite(value).all() or (not value.any() and field == "rotation"):
+    unit = field != "rotation" or (value.shape == shape and abs(float(np.linalg.norm(value)) - 1) < TOLERANCE)
+    if value.shape != shape or not np.isfinite(value).all() or not unit:
+        of = ", a quaternion of length 1" if field == "rotation" else ""
         raise DataError.at(
             table,
-            expected=f"{field} of record {record['token']}: {' x '.join(map(str, shape))} finite numbers",
+            expected=f"{field} of record {record['token']}: {' x '.join(map(str, shape))} finite numbers{of}",
             found=f"{record[field]}",
         )
     return value
+
+
+def _whole(table: Path, record: dict[str, Any], field: str, least: int) -> int:
+    value = record[field]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise DataError.at(
+            table, expected=f"{field} of record {record['token']}: a whole number from {least} on", found=repr(value)
+        )
+    return value
+
+
+def _check_path(table: Path, record: dict[str, Any]) -> None:
+    """Refuse a file name that leads out of the root, with the table that has it."""
+    if problem := why_not_below(record["filename"]):
+        expected = f"filename of record {record['token']}: a path below the data set's root"
+        raise DataError.at(table, expected=expected, found=problem)
 
 
 def _label_files(nusc: NuScenes, table: str) -> dict[str, str]:
@@ -190,6 +230,7 @@ def _label_files(nusc: NuScenes, table: str) -> dict[str, str]:
     records = getattr(nusc, table, [])
     for record in records:
         nusc.get("sample_data", record["sample_data_token"])  # a KeyError here is a dangling token
+        _check_path(Path(nusc.dataroot) / nusc.version / f"{table}.json", record)
     return {record["sample_data_token"]: record["filename"] for record in records}
 
 
@@ -208,7 +249,7 @@ def _check_labelled(tables: Path, records: tuple[ScanRecord, ...]) -> None:
 def _check_files(root: Path, records: tuple[ScanRecord, ...], complain: Complain) -> None:
     problems = [problem for record in records for problem in _problems(record)]
     for left, (path, expected, size) in zip(range(len(problems) - 1, -1, -1), problems, strict=True):
-        found = "no such file" if size == _MISSING else f"{size} bytes"
+        found = "no such file that can be read" if size == _MISSING else f"{size} bytes"
         more = f" (and {left} more bad files)" if complain is refuse else ""
         complain(DataError.at(root / path, expected=expected, found=f"{found}{more}", fix="fetch the files again"))
 
@@ -228,7 +269,5 @@ def _problems(record: ScanRecord) -> Iterator[tuple[str, str, int]]:
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return _MISSING
+    size = size_of(path)
+    return _MISSING if size is None else size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmcr.data.nuscenes_names import CATEGORIES
 from cmcr.errors import DataError
+from cmcr.reading import check_regular, parse_json, reason_of, size_of
 
 if TYPE_CHECKING:
     from nuscenes import NuScenes
@@ -52,18 +52,40 @@ def open_tables(root: Path, version: str) -> NuScenes:
     if labelled:
         _check_categories(tables / "category.json", labelled[0])
     try:
-        return NuScenes(version=version, dataroot=str(root), verbose=False)
+        nusc = NuScenes(version=version, dataroot=str(root), verbose=False)
     except KeyError as error:
         raise missing_key(tables, error) from None
     except Exception as error:  # the devkit has no errors of its own; whatever it raises, the tables are the reason
         for name in TABLES:
+            path = tables / f"{name}.json"
+            for record in _read_table(path):
+                if not isinstance(record.get("token"), str):
+                    found = repr(record.get("token"))
+                    raise DataError.at(path, expected="records whose token is a text", found=found) from None
+        raise misfit(tables, error) from error
+    for name in TABLES:
+        records = getattr(nusc, name)
+        if not isinstance(records, list):
             _read_table(tables / f"{name}.json")
-        raise DataError.at(tables, expected="tables that fit the files", found=str(error), fix=_INCOMPLETE) from error
+        if len({record["token"] for record in records}) < len(records):
+            raise DataError.at(
+                tables / f"{name}.json",
+                expected="a token of its own for each record",
+                found=f"the same token in two of {len(records)}",
+                fix=_INCOMPLETE,
+            )
+    return nusc
+
+
+def misfit(tables: Path, error: Exception) -> DataError:
+    """Explain what the devkit, or a walk through the tables, stumbled over: a value of another kind."""
+    found = f"{type(error).__name__}: {error}"
+    return DataError.at(tables, expected="tables that fit the files and each other", found=found, fix=_INCOMPLETE)
 
 
 def missing_key(tables: Path, error: KeyError) -> DataError:
     """Explain a `KeyError` met on a walk through the tables in folder ``tables``: who refers to what is not there."""
-    key = error.args[0]
+    key = error.args[0] if error.args else None
     for name, record in _records(tables):
         for field, value in record.items():
             if field != "token" and (value == key or (isinstance(value, list) and key in value)):
@@ -110,7 +132,7 @@ def _check_label_files(root: Path, version: str, name: str) -> bool:
             )
         return False
     named = {root / str(record.get("filename")) for record in _read_table(table)}
-    missing = sorted(path for path in named if not path.is_file())
+    missing = sorted(path for path in named if size_of(path) is None)
     if missing:
         raise DataError.at(
             missing[0],
@@ -130,13 +152,13 @@ def _check_label_files(root: Path, version: str, name: str) -> bool:
 
 
 def _check_categories(table: Path, label_table: str) -> None:
-    found = {record.get("index"): record.get("name") for record in _read_table(table)}
+    found = {str(record.get("index")): record.get("name") for record in _read_table(table)}
     for number, (name, _) in enumerate(CATEGORIES):
-        if found.get(number) != name:
+        if found.get(str(number)) != name:
             raise DataError.at(
                 table,
                 expected=f"the {len(CATEGORIES)} categories that come with nuScenes-{label_table}; {number} is {name}",
-                found=f"{number} is {found.get(number)}",
+                found=f"{number} is {found.get(str(number))}",
                 fix="unpack the label download after the tables, so that its category.json replaces the older one",
             )
 
@@ -151,9 +173,11 @@ def _records(tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _read_table(path: Path) -> list[dict[str, Any]]:
     try:
-        records = json.loads(path.read_bytes())
+        check_regular(path)
+        records = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError.at(path, expected="a table in JSON", found=f"damaged: {error}", fix=_INCOMPLETE) from None
+        found = f"damaged: {reason_of(error)}"
+        raise DataError.at(path, expected="a table in JSON", found=found, fix=_INCOMPLETE) from None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise DataError.at(path, expected="a list of records in JSON", found="something else", fix=_INCOMPLETE)
     return records

@@ -8,21 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.errors import DataError
+from cmcr.reading import read_bytes as _read_bytes
+from cmcr.reading import reason_of
 
 #: The way out where a file is not what was indexed.
 FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
+#: No LiDAR sees as far, in metres; farther points would overflow what is computed of them.
+FARTHEST_M = 1e6
 
 
-def read_bytes(path: Path, expected: str, way_out: str = FRESH) -> bytes:
-    """Return the content of a file.
+def read_bytes(path: Path, expected: str, limit: int | None = None, way_out: str = FRESH) -> bytes:
+    """Return the content of a file, which has at most ``limit`` bytes.
 
     Raises:
-        DataError: it is not there or cannot be read.
+        DataError: it is not there, cannot be read, or is larger; then it is not read.
     """
     try:
-        return path.read_bytes()
+        return _read_bytes(path, limit)
     except OSError as error:
-        raise DataError.at(path, expected=expected, found=error.strerror or str(error), fix=way_out) from None
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=way_out) from None
 
 
 def read_points(
@@ -40,9 +44,9 @@ def read_points(
     Raises:
         DataError: the file is missing or has another size, a number is not finite, or an intensity out of range.
     """
-    raw = read_bytes(path, f"a sweep of {num_bytes} bytes", way_out)
+    expected = f"a sweep of {num_bytes} bytes, {4 * columns} for each point, as indexed"
+    raw = read_bytes(path, expected, num_bytes, way_out)
     if len(raw) != num_bytes or len(raw) % (4 * columns) or not raw:
-        expected = f"a sweep of {num_bytes} bytes, {4 * columns} for each point, as indexed"
         raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=way_out)
     return checked_points(path, np.frombuffer(raw, dtype="<f4").reshape(-1, columns), intensity_max, way_out)
 
@@ -66,6 +70,10 @@ def checked_points(
     if len(bad):
         found = f"{len(bad)} of {len(points)} points with NaN or infinity, the first is point {bad[0]}"
         raise DataError.at(path, expected="finite coordinates and intensities", found=found, fix=way_out)
+    farthest = float(np.abs(points[:, :3]).max())
+    if farthest > FARTHEST_M:
+        expected = f"coordinates of at most {FARTHEST_M:g} m"
+        raise DataError.at(path, expected=expected, found=f"{farthest:g} m", fix=way_out)
     low, high = points[:, 3].min(), points[:, 3].max()
     if low < 0 or high > intensity_max:
         expected = f"intensities in [0, {intensity_max:g}]"

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
 from cmcr.config_errors import describe
 from cmcr.errors import ConfigError, DataError
 from cmcr.options import Options
+from cmcr.reading import reason_of
+from cmcr.yaml_files import read_yaml
 
 FOLDER = Path(__file__).with_name("label_maps")
 
@@ -94,6 +95,17 @@ class Release(Options):
         for name in self.things:
             if name not in self.classes:
                 raise ValueError(f"things: {name} is no class")
+        scenes = [scene for split in self.splits.values() if not isinstance(split, str) for scene in split]
+        for name in (*self.classes, *self.splits, *scenes):
+            if not name.isprintable() or not name.strip():
+                raise ValueError(f"{name!r}: expected a name of printable characters")
+        folders = [self.points.folder, self.labels.folder, *self.labels.folder_by_split.values()]
+        folders += [folder for folder in (self.images, self.calibration) if folder is not None]
+        lists = [split for split in self.splits.values() if isinstance(split, str)]
+        for path in (*folders, *lists, *scenes):
+            bare = path.replace("{scene}", "") if path in folders else path
+            if path.startswith("/") or ".." in path.split("/") or not path.isprintable() or set(bare) & set("{}"):
+                raise ValueError(f"{path!r}: expected a path below the data set's root, braces only around {{scene}}")
         return self
 
     @property
@@ -164,12 +176,16 @@ def load_release(version: str) -> Release:
 def _read(path: Path) -> dict[str, Any]:
     """Return the fields of a file, over those of the file that it is based on."""
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}\n  expected: YAML\n  found:    {error}") from None
+        fields = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}\n  expected: YAML\n  found:    {reason_of(error)}") from None
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}\n  expected: the description of a data set\n  found:    {type(fields).__name__}")
     base = fields.pop("based_on", None)
+    if base is not None and base not in release_names():
+        raise ConfigError(
+            f"{path}\n  expected: based_on one of {', '.join(release_names())}\n  found:    {str(base)[:80]!r}"
+        )
     return fields if base is None else {**_read(FOLDER / f"{base}.yaml"), **fields}
 
 

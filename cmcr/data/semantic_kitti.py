@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.npy_files import read_npy
 from cmcr.data.point_files import FRESH, checked_points
 from cmcr.data.releases import UNKNOWN, PointFiles, Release, release_of
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
+from cmcr.reading import check_regular, reason_of
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
@@ -53,21 +55,24 @@ def read_numbers(path: Path, num_bytes: int, dtype: str, expected: str) -> NDArr
         DataError: the file is missing, damaged, or not of that size. It is never unpickled.
     """
     try:
-        size = path.stat().st_size
+        size = check_regular(path)
         if size != num_bytes:
             raise DataError.at(
                 path, expected=f"{expected} of {num_bytes} bytes, as indexed", found=f"{size} bytes", fix=FRESH
             )
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return read_npy(path)
         return np.fromfile(path, dtype=dtype)
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError.at(path, expected=expected, found=found, fix=FRESH) from None
+    except (OSError, ValueError) as error:
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=FRESH) from None
 
 
-def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.float32]:
-    """Return (P, 4) points with intensity in [0, 1]."""
+def read_raw_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[Any]:
+    """Return (P, 4 or more) numbers as they are stored.
+
+    Raises:
+        DataError: see `read_numbers`; or they are not so many a point.
+    """
     raw = read_numbers(path, num_bytes, "<f4", "points")
     if path.suffix != ".npy":
         if num_bytes % (4 * files.columns) or not num_bytes:
@@ -75,8 +80,15 @@ def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.fl
                 path, expected=f"{4 * files.columns} bytes for each point", found=f"{num_bytes} bytes", fix=FRESH
             )
         raw = raw.reshape(-1, files.columns)
-    if raw.ndim != 2 or raw.shape[1] < 4 or not len(raw):
-        raise DataError.at(path, expected="points x 4 numbers or more", found=f"shape {raw.shape}", fix=FRESH)
+    if raw.ndim != 2 or raw.shape[1] < 4 or not len(raw) or raw.dtype.kind not in "fiu":
+        found = f"{raw.dtype} of shape {raw.shape}"
+        raise DataError.at(path, expected="points x 4 numbers or more", found=found, fix=FRESH)
+    return raw
+
+
+def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.float32]:
+    """Return (P, 4) points with intensity in [0, 1]."""
+    raw = read_raw_points(path, num_bytes, files)
     way_out = f"{FRESH}; or describe the data set with another intensity_max (docs/datasets.md)"
     return checked_points(path, raw, files.intensity_max, way_out)
 
@@ -84,9 +96,9 @@ def _read_points(path: Path, num_bytes: int, files: PointFiles) -> NDArray[np.fl
 def _read_labels(path: Path, num_points: int, release: Release) -> tuple[NDArray[np.uint8], NDArray[np.int32] | None]:
     """Return (P,) classes and, of a data set that tells things apart, (P,) instances."""
     try:
-        num_bytes = path.stat().st_size
+        num_bytes = check_regular(path)
     except OSError as error:
-        raise DataError.at(path, expected=f"{num_points} labels", found=error.strerror or "", fix=FRESH) from None
+        raise DataError.at(path, expected=f"{num_points} labels", found=reason_of(error), fix=FRESH) from None
     if path.suffix != ".npy" and num_bytes != 4 * num_points:
         raise DataError.at(
             path,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, check_relative, refuse, to_text
+from cmcr.data.image_files import image_size
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
 from cmcr.data.kitti_odometry import RATE_HZ, Calibration, read_calibration, read_poses, read_times
 from cmcr.data.releases import Release, layout_of, load_release
-from cmcr.data.semantic_kitti import read_numbers
+from cmcr.data.semantic_kitti import read_raw_points
 from cmcr.errors import ConfigError, DataError
+from cmcr.reading import read_text, reason_of, size_of
 
 log = logging.getLogger(__name__)
 
@@ -126,14 +127,14 @@ def _list_scans(root: Path, release: Release, split: str, complain: Complain) ->
 def _read_list(root: Path, path: Path, release: Release) -> dict[str, list[str]]:
     """Return the scans that a list names: a line a scan, its file of points first; the scene is the first folder."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError.at(
-            path, expected=f"the list of a split of {release.title}", found=str(error), fix=f"put it into {root}"
-        ) from None
+        lines = read_text(path).split("\n")
+    except (OSError, ValueError) as error:
+        expected = f"the list of a split of {release.title}"
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=f"put it into {root}") from None
     found: dict[str, list[str]] = {}
     for name in sorted(line.split()[0] for line in lines if line.strip()):
-        check_relative(name)
+        if problem := why_not_below(name):
+            raise DataError.at(path, expected="files below the data set's root", found=problem)
         scene = name.split("/")[0]
         folder = release.points.folder.format(scene=scene)
         if name != f"{folder}/{Path(name).name}" or not name.endswith(release.points.suffix):
@@ -172,7 +173,7 @@ class _Sequence:
     ) -> _Sequence:
         """Read the sequence's text files; without a calibration it has neither images nor poses."""
         stems = [Path(path).stem for path in paths]
-        numbered = all(stem.isdigit() for stem in stems)
+        numbered = all(stem.isascii() and stem.isdecimal() for stem in stems)
         number_of = {stem: int(stem) if numbered else place for place, stem in enumerate(stems)}
         if release.calibration is None:
             return cls(scene, None, None, None, None, number_of)
@@ -246,15 +247,9 @@ def _record(
 def _camera_record(root: Path, path: str, calibration: Calibration, complain: Complain) -> CameraRecord:
     size = (0, 0)
     try:
-        with Image.open(root / path) as image:
-            size = image.size[::-1]
-    except (OSError, SyntaxError, ValueError) as error:
-        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        complain(
-            DataError.at(
-                root / path, expected="an image, as other scans of the split have one", found=found, fix=_AGAIN
-            )
-        )
+        size = image_size(root / path, "an image, as other scans of the split have one", _AGAIN)
+    except DataError as problem:
+        complain(problem)
     return CameraRecord(
         name=CAMERA,
         image=path,
@@ -296,7 +291,7 @@ def _bad_size(path: Path, expected: str, size: int) -> DataError:
     return DataError.at(
         path,
         expected=expected,
-        found="no such file" if size == _MISSING else f"{size} bytes",
+        found="no such file that can be read" if size == _MISSING else f"{size} bytes",
         fix="fetch the file again",
     )
 
@@ -305,12 +300,11 @@ def _check_intensity(path: Path, num_bytes: int, release: Release, complain: Com
     """Refuse intensities that are in [0, 1] already where they would be divided: they would all but vanish."""
     if release.points.intensity_max <= 1:
         return
-    raw = read_numbers(path, num_bytes, "<f4", "points")
-    high = (
-        float(np.max(raw.reshape(-1, release.points.columns)[:, 3]))
-        if path.suffix == ".bin"
-        else float(raw[:, 3].max())
-    )
+    try:
+        high = float(read_raw_points(path, num_bytes, release.points)[:, 3].max())
+    except DataError as problem:
+        complain(problem)
+        return
     if high <= 1:
         complain(
             DataError.at(
@@ -323,7 +317,5 @@ def _check_intensity(path: Path, num_bytes: int, release: Release, complain: Com
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return _MISSING
+    size = size_of(path)
+    return _MISSING if size is None else size

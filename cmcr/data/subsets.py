@@ -12,11 +12,12 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError, DataError
 from cmcr.files import sha256_of_json, write_text
+from cmcr.reading import read_text, reason_of
 
 SubsetRule = Literal["scene", "scan"]
 
@@ -55,15 +56,16 @@ class Subset:
         """SHA-256 over everything else."""
         return sha256_of_json(dataclasses.asdict(self))
 
-    def positions_in(self, index: ScanIndex) -> list[int]:
-        """Return the places of the chosen scans in ``index``, rising.
+    def positions_in(self, index: ScanIndex, source: Path | str = "") -> list[int]:
+        """Return the places of the chosen scans in ``index``, rising; ``source`` is the subset's file, for messages.
 
         Raises:
             DataError: the subset was chosen from another index.
         """
         if index.checksum != self.index_checksum:
+            place = f"{source}: " if source else ""
             raise DataError(
-                f"the {self.percent:g} % subset of {self.dataset} {self.split} belongs to another index\n"
+                f"{place}the {self.percent:g} % subset of {self.dataset} {self.split} belongs to another index\n"
                 f"  expected: an index with checksum {self.index_checksum}\n"
                 f"  found:    {index.dataset} {index.split} with checksum {index.checksum}\n"
                 "  way out:  make the subset again from this index"
@@ -84,26 +86,28 @@ class Subset:
             DataError: the file is missing, no label subset, of another version, or was damaged or edited.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = read_text(Path(path)).split("\n")
         except OSError as error:
-            found = error.strerror or str(error)
-            raise DataError.at(path, expected="a label subset", found=found, fix=_REMAKE) from None
+            raise DataError.at(path, expected="a label subset", found=reason_of(error), fix=_REMAKE) from None
         except UnicodeDecodeError:
             raise DataError.at(path, expected="a label subset", found="no text in UTF-8", fix=_REMAKE) from None
         if lines[:1] != [f"# {_FORMAT}"]:
-            found = f"{lines[0][:80]!r}" if lines else "an empty file"
+            found = f"{lines[0][:80]!r}" if lines != [""] else "an empty file"
             raise DataError.at(path, expected=f"'# {_FORMAT}' in the first line", found=found, fix=_REMAKE)
         header = dict(line[2:].split(": ", 1) for line in lines[1:] if line.startswith("# ") and ": " in line)
         try:
             fields: dict[str, Any] = {name: convert(header[name]) for name, convert in _HEADER.items()}
-            subset = cls(**fields, tokens=tuple(line for line in lines[1:] if not line.startswith("#")))
+            subset = cls(**fields, tokens=tuple(line for line in lines[1:-1] if not line.startswith("#")))
+            found = subset.checksum  # a share that is no number has none
         except (KeyError, ValueError) as error:
-            raise DataError.at(path, expected=f"a header with {', '.join(_HEADER)}", found=f"no good {error}") from None
-        if subset.checksum != header.get("checksum"):
+            raise DataError.at(
+                path, expected=f"a header with {', '.join(_HEADER)}", found=f"no good {error}", fix=_REMAKE
+            ) from None
+        if found != header.get("checksum") or lines[-1] or subset.rule not in get_args(SubsetRule):
             raise DataError.at(
                 path,
                 expected=f"{header.get('checksum')} as the checksum of its {len(subset.tokens)} scans",
-                found=f"{subset.checksum}: the file was cut short, damaged or edited",
+                found=f"{found}: the file was cut short, damaged or edited",
                 fix=_REMAKE,
             )
         return subset

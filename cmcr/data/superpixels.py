@@ -19,13 +19,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from cmcr.data.image_files import read_image
+from cmcr.data.image_files import DAMAGE, opened, read_image
 from cmcr.data.index import ScanIndex
 from cmcr.data.scan import Camera
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 from cmcr.options import Options
 from cmcr.progress import progress
+from cmcr.reading import parse_json, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -112,12 +113,14 @@ class SuperpixelFiles:
         expected = f"superpixels of {height} x {width} pixels made from {json.dumps(origin)}"
         fix = "run `cmcr segment-images`, as the workflow does"
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
+                if image.size != (width, height):
+                    raise ValueError(f"{image.size[1]} x {image.size[0]} pixels")
                 text, labels = image.info.get(_TEXT, "{}"), np.asarray(image)
-            found = {name: json.loads(text).get(name) for name in origin}
-        except (OSError, SyntaxError, ValueError, AttributeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise DataError.at(path, expected=expected, found=reason, fix=fix) from None
+            made = parse_json(text)
+            found = {name: made.get(name) for name in origin}
+        except (*DAMAGE, AttributeError) as error:
+            raise DataError.at(path, expected=expected, found=reason_of(error), fix=fix) from None
         if found != origin or labels.shape != camera.size:
             raise DataError.at(path, expected=expected, found=f"{labels.shape}, made from {json.dumps(found)}", fix=fix)
         return labels.astype(np.uint16)

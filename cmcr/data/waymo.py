@@ -53,7 +53,7 @@ def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np
 
 def _read_labels(path: Path, num_points: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return (P,) classes and (P,) instances, numbered ``1 << 16`` apart by class so that no two share a number."""
-    raw = read_bytes(path, f"{num_points} labels", _AGAIN)
+    raw = read_bytes(path, f"{num_points} labels", BYTES_PER_LABEL * num_points, _AGAIN)
     if len(raw) != BYTES_PER_LABEL * num_points:
         expected = f"{num_points} labels of {BYTES_PER_LABEL} bytes, one for each point"
         raise DataError.at(path, expected=expected, found=f"{len(raw)} bytes", fix=_AGAIN)

@@ -7,14 +7,16 @@ with labels.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cmcr.data.image_files import MAX_PIXELS
 from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
+from cmcr.data.rigid import is_rotation
 from cmcr.data.waymo_names import (
     BYTES_PER_LABEL,
     BYTES_PER_POINT,
@@ -25,6 +27,7 @@ from cmcr.data.waymo_names import (
     THING_CLASSES,
 )
 from cmcr.errors import DataError
+from cmcr.reading import MAX_TEXT_BYTES, parse_json, read_bytes, size_of
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ def splits_here(root: Path, version: str) -> list[str]:  # noqa: ARG001
 
 def _segment(file: Path) -> list[ScanRecord]:
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(read_bytes(file, MAX_TEXT_BYTES))
         if content["format"] != FORMAT or content["format_version"] != FORMAT_VERSION:
             raise DataError.at(
                 file,
@@ -86,46 +89,69 @@ def _segment(file: Path) -> list[ScanRecord]:
         for problem in content["problems"]:
             log.warning("%s: %s; the frames before it are used", file, problem)
         return [_record(frame, content["segment"]) for frame in content["frames"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DataError as error:
+        if str(error).startswith(str(file)):
+            raise
+        raise DataError.at(file, expected="the JSON of a converted segment", found=str(error), fix=_AGAIN) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         found = f"{type(error).__name__}: {error}"
         raise DataError.at(file, expected="the JSON of a converted segment", found=found, fix=_AGAIN) from None
 
 
 def _record(frame: dict[str, Any], segment: str) -> ScanRecord:
+    labels_bytes = None if frame["labels"] is None else _whole(frame, "labels_bytes")
     return ScanRecord(
         token=frame["token"],
         scene=segment,
-        timestamp_us=frame["timestamp_us"],
+        timestamp_us=_whole(frame, "timestamp_us"),
         lidar=frame["points"],
-        lidar_bytes=frame["points_bytes"],
+        lidar_bytes=_whole(frame, "points_bytes"),
         labels=frame["labels"],
-        labels_bytes=frame["labels_bytes"],
+        labels_bytes=labels_bytes,
         panoptic=frame["labels"],
-        panoptic_bytes=frame["labels_bytes"],
-        world_from_lidar=(_numbers(frame, "vehicle_from_lidar", 12), _numbers(frame, "world_from_vehicle", 12)),
+        panoptic_bytes=labels_bytes,
+        world_from_lidar=(_pose(frame, "vehicle_from_lidar"), _pose(frame, "world_from_vehicle")),
         cameras=tuple(
             CameraRecord(
-                name=camera["name"],
+                name=str(camera["name"]),
                 image=camera["image"],
-                image_bytes=camera["image_bytes"],
-                size=(camera["size"][0], camera["size"][1]),
-                intrinsics=_numbers(camera, "intrinsics", 9),
-                world_from_camera=(
-                    _numbers(camera, "vehicle_from_camera", 12),
-                    _numbers(camera, "world_from_vehicle", 12),
-                ),
-                distortion=_numbers(camera, "distortion", 5) if any(camera["distortion"]) else None,
+                image_bytes=_whole(camera, "image_bytes"),
+                size=_size(camera),
+                intrinsics=to_text(_numbers(camera, "intrinsics", 9)),
+                world_from_camera=(_pose(camera, "vehicle_from_camera"), _pose(camera, "world_from_vehicle")),
+                distortion=to_text(_numbers(camera, "distortion", 5)) if any(camera["distortion"]) else None,
             )
             for camera in frame["cameras"]
         ),
     )
 
 
-def _numbers(record: dict[str, Any], name: str, count: int) -> str:
+def _numbers(record: dict[str, Any], name: str, count: int) -> NDArray[np.float64]:
     numbers = np.array(record[name], dtype=np.float64)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise ValueError(f"{name}: expected {count} finite numbers, found {record[name]}")
+    return numbers
+
+
+def _pose(record: dict[str, Any], name: str) -> str:
+    numbers = _numbers(record, name, 12)
+    if not is_rotation(numbers.reshape(3, 4)[:, :3]):
+        raise ValueError(f"{name}: expected a pose, found {record[name]}, which is no rotation")
     return to_text(numbers)
+
+
+def _whole(record: dict[str, Any], name: str) -> int:
+    value = record[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"{name}: expected a whole number, found {value!r}")
+    return value
+
+
+def _size(camera: dict[str, Any]) -> tuple[int, int]:
+    height, width = (_whole({"size": side}, "size") for side in camera["size"])
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ValueError(f"size: expected height and width of at most {MAX_PIXELS} pixels, found {camera['size']}")
+    return height, width
 
 
 def _check_files(root: Path, records: list[ScanRecord], complain: Complain) -> None:
@@ -135,7 +161,7 @@ def _check_files(root: Path, records: list[ScanRecord], complain: Complain) -> N
         if record.labels is not None:
             files.append((record.labels, BYTES_PER_LABEL * (record.lidar_bytes // BYTES_PER_POINT)))
         for path, size in files:
-            there = (root / path).stat().st_size if (root / path).is_file() else None
+            there = size_of(root / path)
             if there != size or not size:
                 found = "no such file" if there is None else f"{there} bytes"
                 fix = "convert the segment again"

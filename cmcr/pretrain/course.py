@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cmcr.errors import DataError
+from cmcr.reading import read_text, reason_of
 
 #: The file's name; it lies beside the backbone.
 COURSE_FILE = "metrics.csv"
@@ -31,12 +32,12 @@ def read_course(path: Path | str) -> pd.DataFrame:
     path, expected = Path(path), f"a header that starts with {','.join(FIRST_COLUMNS)}, and rows of numbers"
     fix = "delete it and the backbone beside it, and pre-train again"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         found = "no such file; it should lie beside the backbone that the training left"
         raise DataError.at(path, expected=expected, found=found, fix=fix) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError.at(path, expected=expected, found=str(error), fix=fix) from None
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=fix) from None
     header = lines[0].split(",") if lines else []
     if header[: len(FIRST_COLUMNS)] != FIRST_COLUMNS or len(set(header)) < len(header):
         raise DataError.at(path, expected=expected, found=f"the header {','.join(header)!r}", fix=fix)

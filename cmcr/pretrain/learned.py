@@ -8,6 +8,7 @@ from pathlib import Path
 from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
 from cmcr.errors import WeightsError
 from cmcr.pretrain.method import Channels, PretrainMethod
+from cmcr.reading import parse_json
 
 #: The file's name; it lies beside the backbone.
 METHOD_FILE = "method.safetensors"
@@ -34,7 +35,7 @@ def load_method(path: Path, method_class: type[PretrainMethod]) -> PretrainMetho
         if record["plugin"] != method_class.id:
             raise WeightsError(f"{path}\n  expected: weights of {method_class.id}\n  found:    of {record['plugin']}")
         options = method_class.Options.model_validate_json(record["options"])
-        channels = Channels(**json.loads(record["channels"]))
+        channels = Channels(**parse_json(record["channels"]))
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
             f"{path}\n  expected: weights of {method_class.id} with a record of its options, as `cmcr pretrain` writes "

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cmcr.errors import CMCRError
+from cmcr.reading import read_text, reason_of
 from cmcr.report.card import read_card
 from cmcr.report.files import RunFiles
 from cmcr.report.markdown import TableView, blocks, captioned
@@ -120,11 +121,18 @@ def _table_files(files: RunFiles) -> list[TableFile]:
         TableFile(
             path.stem,
             path.stem.replace("_", " "),
-            captioned(blocks(path.read_text(encoding="utf-8"))),
+            captioned(blocks(_text(path))),
             quote(files.link(path.with_suffix(""))),
         )
         for path in sorted(files.tables, key=rank)
     ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except (OSError, ValueError) as error:
+        raise CMCRError(f"{path}\n  expected: tables in Markdown\n  found:    {reason_of(error)}") from None
 
 
 def _in_group(pictures: Sequence[Embedded], group: str) -> list[Embedded]:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from cmcr.errors import ScoresError
 from cmcr.files import write_text
+from cmcr.reading import read_text, reason_of
 from cmcr.results.scores import Scores, read_scores
 
 #: Digits of hashes, which stand in every row; scores files have all of them.
@@ -123,7 +124,7 @@ def read_scores_table(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         table = pd.read_csv(
             io.StringIO(text),
             sep="\t",
@@ -134,8 +135,9 @@ def read_scores_table(path: Path | str) -> pd.DataFrame:
         )
     except FileNotFoundError as error:
         raise ScoresError(f"{path}: no such table of scores\n  way out:  run the rule that collects it") from error
-    except ValueError as error:  # pandas' parser errors and bad numbers are both
-        raise ScoresError(f"{path}: damaged table of scores: {error}\n  way out:  collect it again") from error
+    except (OSError, ValueError, TypeError, OverflowError) as error:  # pandas' parser errors and bad numbers are such
+        found = reason_of(error)
+        raise ScoresError(f"{path}: damaged table of scores: {found}\n  way out:  collect it again") from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise ScoresError(
@@ -145,6 +147,9 @@ def read_scores_table(path: Path | str) -> pd.DataFrame:
     twice = table.duplicated(list(KEY))
     if twice.any():
         raise ScoresError(f"{path}: line {twice.to_numpy().argmax() + 2} repeats a number that stands above it")
+    numbers = table[["value", "label_percent"]].to_numpy()
+    if np.isinf(numbers).any() or not table["label_percent"].between(0, 100, inclusive="right").all():
+        raise ScoresError(f"{path}: a value or a share of the labels that is none\n  way out:  collect it again")
     bare = table["value"].isna() & (table["reason"] == "")
     if bare.any():
         raise ScoresError(f"{path}: line {bare.to_numpy().argmax() + 2} has neither a value nor a reason")

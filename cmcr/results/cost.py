@@ -69,9 +69,11 @@ def read_benchmark(path: Path | str) -> Timing:
         with Path(path).open(encoding="utf-8", newline="") as file:
             (row,) = csv.DictReader(file, delimiter="\t")
         wall, memory, cpu = (float(row[name]) for name in _COLUMNS)
+        if not all(0 <= number < float("inf") for number in (wall, memory, cpu)):
+            raise ValueError(f"{wall}, {memory} and {cpu}")
     except FileNotFoundError:
         raise DataError.at(path, expected=expected, found="no file") from None
-    except (KeyError, TypeError, ValueError) as error:  # a job of milliseconds has "NA"
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:  # a job of milliseconds has "NA"
         raise DataError.at(path, expected=expected, found=f"{error}", fix="the job's next run writes it again") from None
     return Timing(wall, cpu, memory * 2**20 / 1e6)  # Snakemake counts in MiB
 

@@ -68,7 +68,7 @@ def read_frames(path: Path | str) -> FrameCounts:
     """
     try:
         record = FramesRecord.model_validate_json(read_metadata(path).get("frames", ""))
-        counts_FK = read_tensors(path)["counts"].numpy()
+        counts_FK = read_tensors(path)["counts"]
     except WeightsError as error:
         raise ScoresError(str(error)) from None
     except (ValidationError, KeyError):
@@ -76,6 +76,10 @@ def read_frames(path: Path | str) -> FrameCounts:
             f"{path}\n  expected: statistics of validation scans as `cmcr finetune` writes them\n"
             "  found:    no record of their run, or one of another version\n  way out:  fine-tune again"
         ) from None
-    if counts_FK.ndim != 2 or 0 in counts_FK.shape or counts_FK.dtype != np.float64:
-        raise ScoresError(f"{path}\n  expected: (F, K) numbers\n  found:    {counts_FK.dtype} {counts_FK.shape}")
-    return FrameCounts(record, counts_FK)
+    if counts_FK.ndim != 2 or 0 in counts_FK.shape or counts_FK.dtype != torch.float64:
+        found = f"{counts_FK.dtype} {tuple(counts_FK.shape)}"
+        raise ScoresError(f"{path}\n  expected: (F, K) numbers\n  found:    {found}")
+    # A metric that is no sum over scans stands there itself, one number, and has no value where nothing was counted.
+    if not counts_FK.isfinite().all() and counts_FK.numel() > 1:
+        raise ScoresError(f"{path}\n  expected: finite numbers\n  found:    others\n  way out:  fine-tune again")
+    return FrameCounts(record, counts_FK.numpy())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cmcr.errors import DataError
+from cmcr.reading import read_text, reason_of
 
 _TASKS = ("semseg", "detection", "panoptic")
 _PROTOCOLS = ("linear_probe", "finetune")
@@ -223,15 +224,24 @@ def _rows(path: Path | str, readers: dict[str, _Reader]) -> Iterable[tuple[int, 
     """Yield line number, values and texts of each row of a CSV file with exactly these columns."""
     columns, fix = list(readers), "the README beside the published numbers explains the columns"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(Path(path))
     except FileNotFoundError:
         raise DataError.at(
             path, expected=f"a CSV file with the columns {', '.join(columns)}", found="no file"
         ) from None
-    except UnicodeDecodeError as error:
-        raise DataError.at(path, expected="a text file in UTF-8", found=str(error)) from None
-    lines = csv.reader(io.StringIO(text, newline=""))
-    header = next(lines, [])
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError.at(path, expected="a text file in UTF-8", found=reason_of(error)) from None
+    try:
+        yield from _parsed_rows(path, csv.reader(io.StringIO(text, newline="")), readers)
+    except csv.Error as error:
+        raise DataError.at(path, expected="a CSV file", found=str(error), fix=fix) from None
+
+
+def _parsed_rows(
+    path: Path | str, lines: Any, readers: dict[str, _Reader]
+) -> Iterable[tuple[int, dict[str, Any], dict[str, str]]]:
+    columns, fix = list(readers), "the README beside the published numbers explains the columns"
+    header: list[str] = next(lines, [])
     if header != columns:
         raise DataError.at(
             path, expected=f"the columns {', '.join(columns)}", found=", ".join(header) or "an empty file", fix=fix

@@ -5,7 +5,6 @@ So a number changed by hand is noticed before it reaches a table.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cmcr.errors import ScoresError
 from cmcr.files import sha256_of_json, write_json
+from cmcr.reading import parse_json, read_text, reason_of
 
 SCHEMA_VERSION: Final[Literal[1]] = 1
 
@@ -59,7 +59,7 @@ def read_record(path: Path | str, kind: type[AnyRecord], what: str) -> AnyRecord
         )
     checksum = content.pop("checksum", None)
     try:
-        record = kind.model_validate(content)
+        record, expected = kind.model_validate(content), sha256_of_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the record"
@@ -67,7 +67,6 @@ def read_record(path: Path | str, kind: type[AnyRecord], what: str) -> AnyRecord
             f"{path}: {field}: {first['msg']} ({error.error_count()} problem(s) in all)\n"
             "  way out:  delete the file and run the job again"
         ) from error
-    expected = sha256_of_json(content)
     if checksum != expected:
         raise ScoresError(
             f"{path}: the content does not fit the file's own checksum, so it was edited after the run\n"
@@ -82,9 +81,11 @@ def _read_object(path: Path, what: str) -> dict[str, Any]:
         raise ScoresError(f"{path}: {constant} is not a score; a missing number is null with a reason")
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+        content = parse_json(read_text(path), refuse)
     except FileNotFoundError as error:
         raise ScoresError(f"{path}: no such {what} file\n  way out:  run the job that makes it") from error
+    except OSError as error:
+        raise ScoresError(f"{path}\n  expected: a {what} file\n  found:    {reason_of(error)}") from error
     except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
         raise ScoresError(
             f"{path}: not a JSON file: {error}\n  way out:  delete the file and run the job again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from cmcr.checkpoints import read_metadata
 from cmcr.errors import ScoresError, WeightsError
+from cmcr.reading import parse_json
 from cmcr.results.scores import Metric, Scores, read_scores
 from cmcr.tasks.registry import network_of
 
@@ -46,7 +46,7 @@ class FoundRun:
         if text is None:
             return None
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError:
             raise WeightsError(f"{model}: the record of its job is no JSON\n  way out:  fine-tune again") from None
 
@@ -69,7 +69,7 @@ class FoundRun:
             path = folder / f"seed{scores.seed}" / name
             for key, text in (read_metadata(path) if path.is_file() else {}).items():
                 try:
-                    found[key] = json.loads(text)
+                    found[key] = parse_json(text)
                 except ValueError:  # the plug-in's id is no JSON
                     found[key] = text
         return found

@@ -13,17 +13,20 @@ from cmcr.files import write_text
 from cmcr.results.summary import Cell
 from cmcr.results.tables import Column, Table
 
+#: Each of these ends a line for some reader, or is no text at all.
+_BLANKS = dict.fromkeys([*map(chr, range(32)), "\x7f", "\x85", "\u2028", "\u2029"], " ")
 _MARKDOWN = str.maketrans(
     {
+        **_BLANKS,
         **{character: "\\" + character for character in "\\`*_[]|~$#"},
         "&": "&amp;",
         "<": "&lt;",
         ">": "&gt;",
-        "\n": " ",
     }
 )
 _LATEX = str.maketrans(
     {
+        **_BLANKS,
         **{character: "\\" + character for character in "{}$&#_%"},
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
@@ -36,7 +39,6 @@ _LATEX = str.maketrans(
         **{character: f"{{{character}}}" for character in "[]*"},
         "±": r"$\pm$",
         "²": "$^2$",
-        "\n": " ",
     }
 )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -15,6 +14,7 @@ from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_te
 from cmcr.data.index import ScanIndex
 from cmcr.errors import WeightsError
 from cmcr.models.backbone import Backbone, make_backbone
+from cmcr.reading import parse_json
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.registry import TASKS, make_task
 from cmcr.tasks.task import Task
@@ -67,8 +67,8 @@ def load_model(path: Path, index: ScanIndex) -> tuple[TaskModel, FinetuneJob]:
     metadata = read_metadata(path)
     try:
         job = FinetuneJob.model_validate_json(metadata["job"])
-        class_names = tuple(json.loads(metadata["class_names"]))
-    except (KeyError, ValidationError):
+        class_names = tuple(parse_json(metadata["class_names"]))
+    except (KeyError, TypeError, ValueError):  # pydantic's ValidationError is the last
         raise WeightsError(
             f"{path}\n  expected: a fine-tuned model as `cmcr finetune` writes it\n"
             "  found:    no record of its job, or one of another version\n  way out:  fine-tune again"

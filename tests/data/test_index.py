@@ -65,9 +65,10 @@ def edit(path: Path, *, header: dict | None = None, old: str = "", new: str = ""
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ({"header": {"format_version": 2}}, "version 2, written by another version"),
+        ({"header": {"format_version": 1}}, "version 1, written by another version"),
         ({"header": {"format": "something"}}, "another kind of file"),
-        ({"header": {"checksum": "0" * 64}}, "cut short, damaged or edited"),
+        ({"header": {"checksum": "0" * 64}}, "header was damaged or edited"),
+        ({"header": {"class_names": ["ignore", "truck"]}}, "header was damaged or edited"),
         ({"header": {"class_names": None}}, "no class_names"),
         ({"old": "scan3", "new": "scan9"}, "cut short, damaged or edited"),
         ({"old": "CAM_BACK_2.jpg", "new": "../../secret.jpg"}, "cut short, damaged or edited"),

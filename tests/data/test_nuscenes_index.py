@@ -320,7 +320,7 @@ BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "a word for a number of returns": (
         set_field("sample_annotation", "num_lidar_pts", "many"), "sample_annotation.json", "num_lidar_pts", "many"),
     "path out of the folder": (
-        set_field("sample_data", "filename", "../../secret.bin"), "../../secret.bin",
+        set_field("sample_data", "filename", "../../secret.bin"), "sample_data.json",
         "below the data set's root", "out of it"),
 }  # fmt: skip
 

@@ -12,7 +12,9 @@ from snakemake.settings.types import DeploymentMethod
 
 # The package is taken from this checkout, by this process and by its jobs, whether it is installed or not.
 sys.path.insert(0, workflow.basedir)
-shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+# What lies in the working folder is not imported in place of what it is called like.
+package_folder = shlex.quote(workflow.basedir).replace("{", "{{").replace("}", "}}")
+shell.prefix(f"export PYTHONSAFEPATH=1 PYTHONPATH={package_folder}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from cmcr.config import parse_config
 from cmcr.data.releases import load_release
@@ -100,6 +102,11 @@ def get_readers(datasets):
 def get_measured(dataset):
     """The data set on which a pre-training is measured and drawn: the first, where its scans are those of several."""
     return pretrained_on[0] if dataset == cfg.pretrain.dataset else dataset
+
+
+def as_is(value):
+    """A parameter that holds free text, such as labels: as a plain text, ``{x}`` in it would be taken for a wildcard."""
+    return lambda wildcards: value
 
 
 def flags(**values):

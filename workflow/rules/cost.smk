@@ -29,7 +29,7 @@ rule write_costs:
     conda:
         "../../environment.yml"
     params:
-        methods=json.dumps(get_cost_files()),
+        methods=as_is(json.dumps(get_cost_files())),
         device=cfg.compute.device,
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),

@@ -52,7 +52,7 @@ rule write_diagnostics:
     conda:
         "../../environment.yml"
     params:
-        labels=json.dumps(plan.compared),
+        labels=as_is(json.dumps(plan.compared)),
         folder=subpath(output[0], parent=True),
         code=get_code("diagnostics-table"),
     message:

@@ -9,6 +9,7 @@ rule finetune:
         train_index=lambda wildcards: get_index(wildcards.dataset, "train"),
         subset=get_subset,
         validation_index=lambda wildcards: get_index(wildcards.dataset, "validation"),
+        pretrain_index=get_pretrain_index,
     output:
         scores=f"{results}/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}/scores.json",
         model=f"{results}/finetune/{{dataset}}/{{task}}/{{pretrain_dataset}}/{{method}}/{{protocol}}/{{percent}}pct/seed{{seed}}/model.safetensors",
@@ -31,10 +32,11 @@ rule finetune:
     params:
         job=lambda wildcards: plan.finetune_job(get_run(wildcards)).model_dump_json(),
         folder=subpath(output.scores, parent=True),
+        pretrained_on=lambda wildcards: flags(pretrain_index=get_pretrain_index(wildcards)),
         code=lambda wildcards: get_code("finetune", get_reader(wildcards.dataset)),
     message:
         "{wildcards.task} on {wildcards.dataset}: {wildcards.method}, {wildcards.protocol} with {wildcards.percent} % of the labels, seed {wildcards.seed}"
     shell:
         "python -m cmcr finetune --job {params.job:q} --weights {input.weights} --train-index {input.train_index}"
-        " --subset {input.subset} --validation-index {input.validation_index}"
+        " --subset {input.subset} --validation-index {input.validation_index} {params.pretrained_on}"
         " --folder {params.folder} --model {output.model} --scores {output.scores} --frames {output.frames} > {log} 2>&1"

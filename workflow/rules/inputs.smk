@@ -137,6 +137,11 @@ def get_subset(wildcards):
     return f"{results}/subsets/{wildcards.dataset}/{counted}_{wildcards.percent}pct.txt"
 
 
+def get_pretrain_index(wildcards):
+    """The scans that a row was pre-trained on here, so that none of them is scored; of published weights none is known."""
+    return get_index(cfg.pretrain.dataset, "train") if wildcards.method in plan.trained_rows else []
+
+
 def get_run(wildcards):
     named = dict(wildcards.items())
     return Run(**{**named, "percent": float(wildcards.percent), "seed": int(wildcards.seed)})

@@ -43,10 +43,12 @@ rule encode_images:
         mem_mb=get_pass_memory(),
         runtime=get_pass_minutes(),
     params:
-        options=flags(
-            teacher=cfg.teacher.model_dump_json(),
-            weights=None if published else teacher_files,
-            images=cfg.pretrain.images.model_dump_json(),
+        options=as_is(
+            flags(
+                teacher=cfg.teacher.model_dump_json(),
+                weights=None if published else teacher_files,
+                images=cfg.pretrain.images.model_dump_json(),
+            )
         ),
         compute=cfg.compute.model_dump_json(),
         code=lambda wildcards: get_code("encode-images", get_reader(wildcards.dataset)),

@@ -24,14 +24,14 @@ rule compare_published:
     conda:
         "../../environment.yml"
     params:
-        methods=json.dumps({row: vars(method) for row, method in plan.looked_up.items()}),
-        networks=json.dumps({task: plan.network_name(task) for task in tasks}),
-        detectors=flags(detectors=plan.detectors and json.dumps(plan.detectors)),
+        methods=as_is(json.dumps({row: vars(method) for row, method in plan.looked_up.items()})),
+        networks=as_is(json.dumps({task: plan.network_name(task) for task in tasks})),
+        detectors=as_is(flags(detectors=plan.detectors and json.dumps(plan.detectors))),
         folder=subpath(output[0], parent=True),
         code=get_code("published-table"),
     message:
         "Write the run's numbers beside published ones"
     shell:
         "python -m cmcr published-table --scores {input.scores} --methods {params.methods:q} --networks {params.networks:q} {params.detectors}"
-        " --names {input.names} --lineages {input.lineages} --splits {input.splits} --gaps {input.gaps}"
-        " --folder {params.folder} {input.published} > {log} 2>&1"
+        " --names {input.names:q} --lineages {input.lineages:q} --splits {input.splits:q} --gaps {input.gaps:q}"
+        " --folder {params.folder} {input.published:q} > {log} 2>&1"

@@ -9,7 +9,7 @@ rule describe_run:
     conda:
         "../../environment.yml"
     params:
-        config=json.dumps(config),
+        config=as_is(json.dumps(config)),
         code=get_code("describe-run", *plan.plugins.values()),
     message:
         "Write down what this run was asked to do"

@@ -70,11 +70,11 @@ rule write_transfer:
         "../../environment.yml"
     params:
         pretrained_on=pretrained_on,
-        labels=json.dumps(get_transferred()),
-        reasons=flags(
-            reasons=any(plan.reasons.values()) and json.dumps({task: plan.reasons_for(task) for task in tasks})
+        labels=as_is(json.dumps(get_transferred())),
+        reasons=as_is(
+            flags(reasons=any(plan.reasons.values()) and json.dumps({task: plan.reasons_for(task) for task in tasks}))
         ),
-        absent=flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks})),
+        absent=as_is(flags(absent=plan.absent and json.dumps({task: plan.absent_columns(task) for task in tasks}))),
         folder=subpath(output[0], parent=True),
         code=get_code("transfer-table"),
     message:
@@ -108,8 +108,8 @@ rule write_gains:
         "../../environment.yml"
     params:
         baseline=cfg.gains_over,
-        labels=plan.compared_on(),
-        reasons={task: plan.reasons_for(task) for task in tasks},
+        labels=as_is(plan.compared_on()),
+        reasons=as_is({task: plan.reasons_for(task) for task in tasks}),
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),
         code=get_code("gains-table"),
@@ -144,7 +144,7 @@ rule write_ablation:
         "../../environment.yml"
     params:
         rows=json.dumps(plan.ablations),
-        labels=json.dumps(plan.labels),
+        labels=as_is(json.dumps(plan.labels)),
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),
         code=get_code("ablation-table"),

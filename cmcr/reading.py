@@ -1,0 +1,81 @@
+"""Reading small files that come from elsewhere: whole, or refused as an `OSError` or `ValueError` with a reason."""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: Largest text file that is read at once. The poses of SemanticKITTI's longest sequence take 1 MB, a segment's JSON of
+#: Waymo less than that, the published numbers 0.2 MB.
+MAX_TEXT_BYTES = 2**27
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """Return the content of a file, links followed.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have; what is larger is not read.
+
+    Raises:
+        OSError: it is missing, cannot be read, is too large, or is no regular file: a pipe or a device never ends.
+    """
+    check_regular(path, limit)
+    return path.read_bytes()
+
+
+def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
+    """Return the content of a text file in UTF-8.
+
+    Raises:
+        OSError: see `read_bytes`.
+        UnicodeDecodeError: it is no text in UTF-8.
+    """
+    return read_bytes(path, limit).decode("utf-8")
+
+
+def check_regular(path: Path, limit: int | None = None) -> int:
+    """Return the size of a file in bytes.
+
+    Raises:
+        OSError: see `read_bytes`.
+    """
+    try:
+        found = path.stat()
+    except ValueError as error:  # a path with a zero byte
+        raise OSError(errno.EINVAL, str(error)) from None
+    if not stat.S_ISREG(found.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+        raise OSError(code, "Is a directory" if code == errno.EISDIR else "a pipe or device, no file")
+    if limit is not None and found.st_size > limit:
+        raise OSError(errno.EFBIG, f"{found.st_size} bytes; no such file has more than {limit}")
+    return found.st_size
+
+
+def size_of(path: Path) -> int | None:
+    """Return the size of a file in bytes; None where `check_regular` refuses it, too long a name included."""
+    try:
+        return check_regular(path)
+    except OSError:
+        return None
+
+
+def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
+
+    Raises:
+        ValueError: it is no JSON, or nested so deeply that no data are.
+    """
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except RecursionError:
+        raise ValueError("brackets nested too deeply") from None
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says, without the path that stands in the message of an `OSError`."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
