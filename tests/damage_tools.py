@@ -322,8 +322,9 @@ def published(folder: Path, out: Path) -> list[str]:
     names = ("names", "lineages", "splits", "gaps")
     files = [part for name in names for part in (f"--{name}", str(folder / f"{name}.csv"))]
     methods = json.dumps({"scratch": {"label": "Scratch", "published_as": None, "teacher": "none"}})
-    where = ["--scores", str(folder / "scores.tsv"), *files, "--methods", methods, "--network", "minkunet"]
-    return ["published-table", *where, "--folder", str(out), str(folder / "published.csv")]
+    where = ["--scores", str(folder / "scores.tsv"), *files, "--methods", methods]
+    networks = json.dumps({"segmentation": "minkunet"})
+    return ["published-table", *where, "--networks", networks, "--folder", str(out), str(folder / "published.csv")]
 
 
 def draw_course(folder: Path, out: Path) -> list[str]:

@@ -51,7 +51,7 @@ from cmcr.results.table_text import escape_latex, escape_markdown
 from cmcr.step_times import StepTimes
 from cmcr.yaml_files import read_yaml
 
-pytestmark = pytest.mark.torture
+pytestmark = [pytest.mark.torture, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

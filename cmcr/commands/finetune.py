@@ -20,7 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--subset", required=True, type=Path, help="scans of it whose labels may be used")
     parser.add_argument("--validation-index", required=True, type=Path, help="index of the split to score")
     parser.add_argument(
-        "--pretrain-index", type=Path, help="index of the scans of pre-training, none of which is scored"
+        "--pretrain-index",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="index of the scans of pre-training, none of which is scored, one for each data set",
     )
     parser.add_argument("--folder", required=True, type=Path, help="for logs and the checkpoint of a run under way")
     parser.add_argument("--model", required=True, type=Path, help="weights of backbone and head (safetensors)")
@@ -33,8 +37,8 @@ def run(arguments: Namespace) -> None:
     train_index, validation_index = (
         ScanIndex.load(path) for path in (arguments.train_index, arguments.validation_index)
     )
-    if arguments.pretrain_index is not None:
-        ScanIndex.load(arguments.pretrain_index).check_unseen(validation_index)
+    for path in arguments.pretrain_index:
+        ScanIndex.load(path).check_unseen(validation_index)
     finetune(
         arguments.job,
         arguments.weights,

@@ -17,7 +17,7 @@ import pytest
 from .conftest import Workflow
 from .whole import whole_files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.torture, pytest.mark.slow]
 
 KILLS = 25 if os.environ.get("CMCR_TORTURE") else 3
 _TARGETS = ("all_tables", "all_figures")

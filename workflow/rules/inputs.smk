@@ -139,7 +139,7 @@ def get_subset(wildcards):
 
 def get_pretrain_index(wildcards):
     """The scans that a row was pre-trained on here, so that none of them is scored; of published weights none is known."""
-    return get_index(cfg.pretrain.dataset, "train") if wildcards.method in plan.trained_rows else []
+    return [get_index(dataset, "train") for dataset in pretrained_on if wildcards.method in plan.trained_rows]
 
 
 def get_run(wildcards):
