@@ -28,6 +28,10 @@ class AnchorHeadOptions(Options):
     """Anchors."""
     anchors: tuple[AnchorOptions, ...] = KITTI_ANCHORS
     """One for each class, from class 1."""
+    placed: Literal["bounds", "cells"] = "bounds"
+    """Where anchors stand. As released they are spread from bound to bound, so they lie by up to a cell of the map beside
+    what the map sees there: 0.4 m in KITTI's grid, but more in one with larger cells. Or each over the middle of its
+    cell."""
     class_weight: Weight = 1.0
     """Of the focal loss."""
     box_weight: Weight = 2.0
@@ -47,7 +51,10 @@ class AnchorHeadOptions(Options):
 class AnchorHead(nn.Module):
     """1x1 convolutions on the map; A = H W C R anchors, K = C classes."""
 
-    def __init__(self, options: AnchorHeadOptions, in_channels: int, grid: RangeGrid, map_shape: tuple[int, int]):
+    def __init__(
+        self, options: AnchorHeadOptions, in_channels: int, grid: RangeGrid, map_shape: tuple[int, int], stride: int
+    ):
+        """Look at a map of ``map_shape`` (H, W), of which a cell stands for ``stride`` of the grid along x and y."""
         super().__init__()
         self.options = options
         self.num_classes = len(options.anchors)
@@ -58,7 +65,8 @@ class AnchorHead(nn.Module):
         # At the start every anchor holds a thing with probability 0.01 (arXiv:1708.02002, section 4.1).
         nn.init.constant_(self.classes.bias, -math.log((1 - 0.01) / 0.01))  # type: ignore[arg-type]
         nn.init.normal_(self.boxes.weight, std=0.001)
-        self.register_buffer("anchors_HWCR7", make_anchors(options.anchors, grid, map_shape), persistent=False)
+        anchors = make_anchors(options.anchors, grid, map_shape, stride if options.placed == "cells" else None)
+        self.register_buffer("anchors_HWCR7", anchors, persistent=False)
         self.anchors_HWCR7: Tensor
 
     def forward(self, map_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:

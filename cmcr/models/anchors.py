@@ -51,14 +51,27 @@ KITTI_ANCHORS = (
 )
 
 
-def make_anchors(options: Sequence[AnchorOptions], grid: RangeGrid, map_shape: tuple[int, int]) -> Tensor:
+def make_anchors(
+    options: Sequence[AnchorOptions], grid: RangeGrid, map_shape: tuple[int, int], stride: int | None = None
+) -> Tensor:
     """Return the (H, W, C, R, 7) anchors of C classes in R rotations at the places of a map of H x W cells.
 
-    The first and last places are the bounds themselves, as OpenPCDet lays them out.
+    Args:
+        options: of each class.
+        grid: of the network below.
+        map_shape: H and W.
+        stride: cells of the grid for one of the map, which puts the anchors over the middle of what a cell of the map
+            sees: convolutions of stride 2 with padding look, for their output ``i``, around input ``2 i``. None spreads
+            them from bound to bound, as OpenPCDet does, which moves them against the map by up to one of its cells.
     """
     height, width = map_shape
-    low, high = grid.bounds_m[:3], grid.bounds_m[3:]
-    x, y = torch.linspace(low[0], high[0], width), torch.linspace(low[1], high[1], height)
+    low, high, cell = grid.bounds_m[:3], grid.bounds_m[3:], grid.cell_m
+    if stride is None:
+        x, y = torch.linspace(low[0], high[0], width), torch.linspace(low[1], high[1], height)
+    else:
+        x, y = (
+            low[axis] + (stride * torch.arange(cells) + 0.5) * cell[axis] for axis, cells in enumerate((width, height))
+        )
     anchors = torch.empty(height, width, len(options), len(ROTATIONS), 7)
     anchors[..., 0] = x[None, :, None, None]
     anchors[..., 1] = y[:, None, None, None]

@@ -30,11 +30,12 @@ class Second(nn.Module):
         super().__init__()
         self.above = BevBackbone(bev, backbone.map_channels)
         height, width = (-(-cells // self.above.stride) for cells in backbone.map_shape)
+        stride = MAP_STRIDE * self.above.stride
         self.head: AnchorHead | CenterHead
         if isinstance(head, AnchorHeadOptions):
-            self.head = AnchorHead(head, self.above.out_channels, backbone.grid, (height, width))
+            self.head = AnchorHead(head, self.above.out_channels, backbone.grid, (height, width), stride)
         else:
-            self.head = CenterHead(head, self.above.out_channels, backbone.grid, MAP_STRIDE * self.above.stride)
+            self.head = CenterHead(head, self.above.out_channels, backbone.grid, stride)
 
     def forward(self, map_BCHW: Tensor) -> Any:
         """Return the output of the head."""

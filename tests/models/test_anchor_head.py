@@ -23,7 +23,7 @@ CLASSES = torch.tensor([1, 1, 2, 3])
 
 def head(in_channels: int = 4, shape: tuple[int, int] = (33, 33)) -> AnchorHead:
     torch.manual_seed(0)
-    return AnchorHead(AnchorHeadOptions(), in_channels, GRID, shape)
+    return AnchorHead(AnchorHeadOptions(), in_channels, GRID, shape, 1)
 
 
 def test_perfect_outputs_find_the_boxes_as_they_are() -> None:

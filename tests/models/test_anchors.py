@@ -10,7 +10,11 @@ from torch import Tensor
 from cmcr.boxes.coder import decode, direction_bin, encode
 from cmcr.boxes.overlap import aligned_bev_iou
 from cmcr.data.range_grid import RangeGrid
+from cmcr.models.anchor_head import AnchorHead, AnchorHeadOptions
 from cmcr.models.anchors import KITTI_ANCHORS, AnchorOptions, assign, make_anchors
+from cmcr.models.bev import BevOptions
+from cmcr.models.second import Second
+from cmcr.models.voxelnet import VoxelNet, VoxelNetOptions
 
 GRID = RangeGrid(bounds_m=(0, -8, -3, 16, 8, 1), cell_m=(0.5, 0.5, 0.1))
 
@@ -21,6 +25,29 @@ def test_anchors_stand_where_they_should() -> None:
     expected = torch.tensor([8.0, -4.0, -0.6 + 1.73 / 2, 0.8, 0.6, 1.73, math.pi / 2])
     torch.testing.assert_close(anchors[1, 1, 1, 1], expected)
     torch.testing.assert_close(anchors[4, 2, 0, 0], torch.tensor([16.0, 8, -1.0, 3.9, 1.6, 1.56, 0]))
+
+
+@pytest.mark.parametrize("bev_stride", [1, 2])
+def test_anchors_over_cells_stand_where_the_map_sees_a_single_return_best(bev_stride: int) -> None:
+    """The cells of the map that a return reaches lie evenly around it, seen from the anchors over them."""
+    grid = RangeGrid(bounds_m=(0, -8, -3, 16, 8, 1), cell_m=(0.1, 0.1, 0.1))
+    backbone = VoxelNet(VoxelNetOptions(channels=(4, 4, 4, 4), top=4), grid).eval()
+    bev = BevOptions(layers=(1,), strides=(bev_stride,), channels=(4,), up_channels=(4,))
+    network = Second(backbone, bev, AnchorHeadOptions(placed="cells"))
+    assert isinstance(network.head, AnchorHead)
+    for parameter in (*backbone.parameters(), *network.parameters()):
+        parameter.data.abs_()  # nothing that is reached is cut off
+    stride = 8 * bev_stride
+    cell = (5 * stride, 4 * stride, 20)
+    features = torch.ones(1, 4)
+    map_BCHW = backbone(features, torch.tensor([[0, *cell]]), 1)
+    reached = network.above.eval()(map_BCHW)
+    empty = network.above(torch.zeros_like(map_BCHW))
+    rows, columns = torch.nonzero((reached != empty).any(dim=1)[0], as_tuple=True)
+    places = network.head.anchors_HWCR7[rows, columns, 0, 0, :2]
+    middle = torch.tensor([cell[0] * 0.1 + 0.05, -8 + cell[1] * 0.1 + 0.05])
+    assert len(places) > 1
+    torch.testing.assert_close((places.amin(dim=0) + places.amax(dim=0)) / 2, middle)
 
 
 def slow_assign(anchors: Tensor, boxes: Tensor, classes: list[int]) -> tuple[list[int], list[int]]:
