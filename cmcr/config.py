@@ -399,7 +399,7 @@ class Config(Options):
     voxels: VoxelGrid = VoxelGrid()
     """The voxels of this network."""
     voxelnet: VoxelNetGroup | None = None
-    """The 3D network of detection; needed where ``tasks.detection`` is, and only there."""
+    """The 3D network of detection; needed where ``tasks.detection`` is, without effect elsewhere."""
     teacher: TeacherOptions
     """The frozen image encoder."""
     teacher_recipe: TeacherRecipe = TeacherRecipe()
@@ -430,12 +430,10 @@ class Config(Options):
         return self
 
     def _check_networks(self) -> None:
-        """Refuse a task without its network, and a network without its task."""
+        """Refuse a task without its network."""
         above = [f"tasks.{task}" for task, _, _ in self.tasks.items() if network_of(task) == VOXELNET]
         if above and self.voxelnet is None:
             raise ValueError(f"{above[0]} stands on a VoxelNet; add the group voxelnet, with its grid at least")
-        if self.voxelnet is not None and not above:
-            raise ValueError("voxelnet is the network of detection, and tasks.detection is empty; it would do nothing")
         for dataset, options in self.tasks.detection.items():
             if self.voxelnet is not None and options.options.grid is not None:
                 try:

@@ -388,7 +388,7 @@ def test_a_task_can_name_its_methods(toy: dict[str, Any]) -> None:
 def test_what_cannot_be_had_is_not_run() -> None:
     config = parse_config(read_named("toy.yaml"), "test")
     plan = Plan.of(config, "test", {"toy_semantic_kitti": "lost"})
-    assert {run.dataset for run in plan.runs()} == {"toy_nuscenes"}
+    assert {run.dataset for run in plan.runs()} == {"toy_nuscenes", "toy_kitti"}
     ((name, absent),) = plan.absent_columns("segmentation").items()
     assert (name, absent.reason, absent.settings[0]) == ("toy_semantic_kitti", "lost", ("finetune", 1.0))
     with pytest.raises(ConfigError, match=r"pretrain\.dataset: toy_nuscenes cannot be had here: lost"):

@@ -52,7 +52,6 @@ def plan_of(values: dict[str, Any]) -> Plan:
     ("key", "value", "message"),
     [
         ("voxelnet", None, r"tasks\.detection stands on a VoxelNet; add the group voxelnet, with its grid at least"),
-        ("tasks.detection", {}, r"voxelnet is the network of detection, and tasks\.detection is empty"),
         ("voxelnet.grid", None, r"voxelnet\.grid: missing key"),
         ("voxelnet.grid.cell_m", [0.4, 0.4, 0.5], "too low for VoxelNet; it needs 24 of them"),
         ("voxelnet.network.chanels", [1], "did you mean 'channels'"),
