@@ -29,9 +29,9 @@ class AnchorHeadOptions(Options):
     anchors: tuple[AnchorOptions, ...] = KITTI_ANCHORS
     """One for each class, from class 1."""
     placed: Literal["bounds", "cells"] = "bounds"
-    """Where anchors stand. As released they are spread from bound to bound, so they lie by up to a cell of the map beside
-    what the map sees there: 0.4 m in KITTI's grid, but more in one with larger cells. Or each over the middle of its
-    cell."""
+    """Where anchors stand. As released they are spread from bound to bound, so they lie by up to a cell of the map
+    beside what the map sees there: 0.4 m in KITTI's grid, but more in one with larger cells. Or each over the middle of
+    its cell."""
     class_weight: Weight = 1.0
     """Of the focal loss."""
     box_weight: Weight = 2.0
