@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from bench import data, engine, losses
+from bench import data, engine, growth, losses, steps
 from bench.measure import Case, Times, race
 from cmcr.errors import CMCRError, ConfigError
 from cmcr.files import write_json, write_text
 from cmcr.results.provenance import collect_provenance, git_state
 
-CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES}
+CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES, **steps.CASES, **growth.CASES}
 
 
 def main() -> int:
@@ -63,14 +63,17 @@ def as_markdown(cases: dict[str, Any], provenance: dict[str, Any]) -> str:
     lines = [
         f"Median, fastest and slowest of the rounds, on {hardware['cpu']}, {hardware['threads']} threads.",
         "",
-        "| case | what | median (s) | fastest (s) | slowest (s) | median / first |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "Memory is what one call takes at most on top of what is resident before it.",
+        "",
+        "| case | what | median (s) | fastest (s) | slowest (s) | median / first | memory (MB) |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for case in cases.values():
         first = next(iter(case["rivals"].values()))["median_s"]
         for rival, times in case["rivals"].items():
             seconds = " | ".join(f"{times[name]:.4f}" for name in ("median_s", "fastest_s", "slowest_s"))
-            lines.append(f"| {case['title']} | {rival} | {seconds} | {times['median_s'] / first:.2f} |")
+            memory = "" if times["peak_mb"] is None else f"{times['peak_mb']:.0f}"
+            lines.append(f"| {case['title']} | {rival} | {seconds} | {times['median_s'] / first:.2f} | {memory} |")
     return "\n".join([*lines, ""])
 
 

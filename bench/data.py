@@ -14,6 +14,7 @@ from cmcr.data.batches import ScanDataset, collate
 from cmcr.data.draws import Draw
 from cmcr.data.image_files import read_image
 from cmcr.data.images import ImageOptions, load_paired_images
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_index import make_index
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
@@ -22,22 +23,26 @@ from cmcr.data.voxels import VoxelGrid, voxelize
 
 IMAGE_SIZE, COLUMNS = (900, 1600), 1084
 
-#: Keeps the folder of the keyframe until the process ends.
+#: Keeps the folders of the cities until the process ends.
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def sample_stages() -> Mapping[str, Work]:
-    """The whole of what pre-training does with a scan, and its parts."""
+def make_city(city: ToyCityOptions) -> ScanIndex:
+    """Write a toy city in nuScenes' format, to stay until the process ends, and index its training split."""
     _FOLDERS.append(tempfile.TemporaryDirectory())
     root, made = Path(_FOLDERS[-1].name), FORMATS["nuscenes"]
-    city = ToyCityOptions(
-        train_scenes=1, validation_scenes=1, keyframes=1, image_size=IMAGE_SIZE, azimuth_steps=COLUMNS
-    )
     parts = [root / f"{scene}.json" for scene in city.scene_names()]
     for scene, part in zip(city.scene_names(), parts, strict=True):
         write_scene(city, scene, root, part)
     join_scenes(parts, root)
-    index = make_index("toy", root, made.version, made.train_split)
+    return make_index("toy", root, made.version, made.train_split)
+
+
+def sample_stages() -> Mapping[str, Work]:
+    """The whole of what pre-training does with a scan, and its parts."""
+    index = make_city(
+        ToyCityOptions(train_scenes=1, validation_scenes=1, keyframes=1, image_size=IMAGE_SIZE, azimuth_steps=COLUMNS)
+    )
     grid = VoxelGrid(kind="cartesian", size_m=0.1)
     images = ImageOptions(crop=ImageCrop())
     scans = ScanDataset(index, [0], grid, augmentation=PointAugmentation(), images=images, with_labels=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import data, engine, losses
-from bench.measure import race
+from bench import data, engine, growth, losses, steps
+from bench.measure import peak_mb, race
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,8 +21,15 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_rivals_are_called_in_turns_after_a_warm_up() -> None:
     called: list[str] = []
     times = race({name: lambda name=name: called.append(name) for name in "ab"}, rounds=3)
-    assert "".join(called) == "ab" + 3 * "ab"
+    assert "".join(called) == "ab" + "ab" + 3 * "ab"
     assert [len(found.seconds) for found in times.values()] == [3, 3]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is Linux's to tell")
+def test_memory_is_what_a_call_takes_and_gives_back() -> None:
+    large, small = (peak_mb(lambda size=size: torch.ones(size, dtype=torch.uint8)) for size in (300_000_000, 1000))
+    assert large == pytest.approx(300, rel=0.1)
+    assert small < 30
 
 
 @pytest.mark.slow
@@ -43,7 +50,10 @@ def test_every_stage_of_the_data_and_every_layer_can_be_called(monkeypatch: pyte
     monkeypatch.setattr(data, "COLUMNS", 90)
     monkeypatch.setattr(engine, "VOXELS", 2000)
     monkeypatch.setattr(engine, "SIDE", 16)
-    for case in {**data.CASES, **engine.CASES}.values():
+    monkeypatch.setattr(steps, "CITY", steps.CITY.model_copy(update={"azimuth_steps": 90}))
+    for name in ("VOXELS", "POINTS", "PAIRS", "SCORED"):
+        monkeypatch.setattr(growth, name, 100)
+    for case in {**data.CASES, **engine.CASES, **steps.CASES, **growth.CASES}.values():
         assert all(times.median > 0 for times in race(case.rivals(), rounds=1).values())
 
 
