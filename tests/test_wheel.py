@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, checkout / name)
-    with tarfile.open(build("sdist", checkout, folder / "sdist")) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+    shutil.unpack_archive(build("sdist", checkout, folder / "sdist"), folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     return build("wheel", unpacked, folder / "dist")
 
