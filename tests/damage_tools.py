@@ -9,19 +9,19 @@ import os
 import re
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from limits import in_time
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -394,27 +394,13 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str, float]:
 
     printed, started = io.StringIO(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
     with (
-        _waiting_at_most(MOST_WAIT_S),
+        in_time(MOST_WAIT_S),
         contextlib.chdir(folder),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
     ):
         code = main(arguments)
     return code, printed.getvalue(), resource.getrusage(resource.RUSAGE_SELF).ru_utime - started
-
-
-@contextlib.contextmanager
-def _waiting_at_most(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"it waited for {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 #: Limits the memory to what is taken once everything is imported, and some more; says how much work it was.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import in_time
 
 from cmcr.errors import CMCRError
 
@@ -79,7 +78,7 @@ def fuzz(path: Path, read: Callable[[Path], Any], sound: Callable[[Any], bool]) 
     def check(case: bytes) -> None:
         path.write_bytes(case)
         try:
-            with in_time():
+            with in_time(MOST_WAIT_S):
                 value = read(path)
         except CMCRError as error:
             if str(error).strip():
@@ -91,19 +90,3 @@ def fuzz(path: Path, read: Callable[[Path], Any], sound: Callable[[Any], bool]) 
         check()
     finally:
         path.write_bytes(content)
-
-
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Raise where the block hangs."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"no answer in {MOST_WAIT_S} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(MOST_WAIT_S)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

@@ -1,10 +1,11 @@
-"""A machine that refuses to write: a limit on the size of files, a full disk, a folder of somebody else's."""
+"""Limits: on time, and a machine that refuses to write (files' size, a full disk, a folder of somebody else's)."""
 
 from __future__ import annotations
 
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+
+@contextmanager
+def in_time(seconds: int) -> Iterator[None]:
+    """Raise where the block takes longer by the clock: it hangs."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"no answer in {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager

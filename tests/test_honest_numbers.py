@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import torch
 from invented import (
-    TINY,
-    VOXELS,
     InventedIndex,
     feature_bank,
     finetune_job,
@@ -19,6 +17,7 @@ from invented import (
     pretrain_job,
     with_instances,
 )
+from tuned import save_scratch, tune_invented
 
 from cmcr.cli import main
 from cmcr.data.index import ScanIndex
@@ -26,40 +25,16 @@ from cmcr.data.scan import Scan
 from cmcr.data.subsets import make_subset
 from cmcr.errors import ConfigError
 from cmcr.losses.segmentation import segmentation_losses
-from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.pretrain.plugins import find_plugins, load_plugin
 from cmcr.pretrain.run import pretrain
 from cmcr.tasks import finetune as finetune_module
-from cmcr.tasks.finetune import FinetuneModule, finetune
+from cmcr.tasks.finetune import FinetuneModule
 from cmcr.tasks.model import evaluation_loader, load_model
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
-    torch.manual_seed(0)
-    record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee", data_checksum=""
-    )
-    save_backbone(path, make_backbone(TINY), record)
-    return path
-
-
-def tune(weights: Path, folder: Path, **changes: Any) -> None:
-    arguments: dict[str, Any] = {
-        "train_index": invented_index(4),
-        "labelled": [0, 2, 3],
-        "validation_index": invented_index(3, "val", first=100),
-    }
-    finetune(
-        finetune_job(),
-        weights,
-        **{**arguments, **changes},
-        folder=folder / "logs",
-        model_output=folder / "model.safetensors",
-        scores_output=folder / "scores.json",
-        frames_output=folder / "frames.safetensors",
-    )
+    return save_scratch(tmp_path_factory.mktemp("weights") / "backbone.safetensors")
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
@@ -140,7 +115,7 @@ def test_the_weights_of_the_last_step_are_scored_and_no_validation_scan_is_read_
 
     monkeypatch.setattr(InventedIndex, "read", noting)
     monkeypatch.setattr(FinetuneModule, "losses", stepping)
-    tune(weights, tmp_path)
+    tune_invented(finetune_job(), weights, tmp_path)
     assert happened.count("step") == 8
     assert happened.index("val") > max(place for place, what in enumerate(happened) if what == "step")
     assert "train" not in happened[happened.index("val") :]
@@ -156,7 +131,7 @@ def test_a_scan_that_is_not_scored_is_noticed(weights: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(finetune_module, "evaluation_loader", thinned)
     with pytest.raises(ValueError, match="2 of the 3 scans"):
-        tune(weights, tmp_path)
+        tune_invented(finetune_job(), weights, tmp_path)
     assert not (tmp_path / "scores.json").exists()
 
 

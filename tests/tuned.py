@@ -6,31 +6,53 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from invented import TINY, finetune_job
+from invented import TINY, VOXELS, finetune_job, invented_index
 
 from cmcr.data.index import ScanIndex
-from cmcr.data.voxels import VoxelGrid
 from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.recipe import Recipe
 from cmcr.results.scores import Scores
 from cmcr.tasks.finetune import finetune
-
-GRID = VoxelGrid(kind="cartesian", size_m=0.5)
+from cmcr.tasks.job import FinetuneJob
 
 #: The model's file, and its scores.
 Tuned = tuple[Path, Scores]
 
 
-def tune(train: ScanIndex, validation: ScanIndex, folder: Path, **changes: Any) -> Tuned:
-    """Train a network for a few steps on all of ``train``; ``changes`` are fields of its job."""
+def save_scratch(path: Path) -> Path:
+    """Write the weights of a tiny backbone that nothing has trained."""
     torch.manual_seed(0)
     record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=GRID, config_hash="c0ffee", data_checksum=""
+        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee", data_checksum=""
     )
-    save_backbone(folder / "backbone.safetensors", make_backbone(TINY), record)
+    save_backbone(path, make_backbone(TINY), record)
+    return path
+
+
+def tune_invented(job: FinetuneJob, weights: Path, folder: Path, **changes: Any) -> Scores:
+    """Train on invented scans; ``changes`` are arguments of `finetune`."""
+    arguments: dict[str, Any] = {
+        "train_index": invented_index(4),
+        "labelled": [0, 2, 3],
+        "validation_index": invented_index(3, "val", first=100),
+    }
+    return finetune(
+        job,
+        weights,
+        **{**arguments, **changes},
+        folder=folder / "logs",
+        model_output=folder / "model.safetensors",
+        scores_output=folder / "scores.json",
+        frames_output=folder / "frames.safetensors",
+    )
+
+
+def tune(train: ScanIndex, validation: ScanIndex, folder: Path, **changes: Any) -> Tuned:
+    """Train a network for a few steps on all of ``train``; ``changes`` are fields of its job."""
+    weights = save_scratch(folder / "backbone.safetensors")
     scores = finetune(
-        finetune_job(dataset="toy", voxels=GRID, recipe=Recipe(epochs=20, batch_size=2, lr=1e-2), **changes),
-        folder / "backbone.safetensors",
+        finetune_job(dataset="toy", recipe=Recipe(epochs=20, batch_size=2, lr=1e-2), **changes),
+        weights,
         train,
         range(len(train)),
         validation,

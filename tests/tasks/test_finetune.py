@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from invented import CLASS_NAMES, TINY, VOXELS, finetune_job, invented_index, with_instances
+from invented import CLASS_NAMES, TINY, finetune_job, invented_index, with_instances
 from torch import Tensor
+from tuned import save_scratch, tune_invented
 
 from cmcr.checkpoints import read_tensors
 from cmcr.data.augment import PointAugmentation
@@ -17,13 +18,11 @@ from cmcr.data.scan import Scan
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, DataError, WeightsError
 from cmcr.evaluation.frame_counts import METRIC_OF_SUMS
-from cmcr.models.backbone import BackboneRecord, make_backbone, save_backbone
 from cmcr.models.minkunet import MinkUNet
 from cmcr.recipe import Recipe
 from cmcr.results.frames import read_frames
-from cmcr.results.scores import Scores, read_scores
-from cmcr.tasks.finetune import FinetuneModule, finetune
-from cmcr.tasks.job import FinetuneJob
+from cmcr.results.scores import read_scores
+from cmcr.tasks.finetune import FinetuneModule
 from cmcr.tasks.model import evaluation_loader, load_model
 
 PROBE = {"protocol": "linear_probe", "augmentation": None, "label_percent": 100.0}
@@ -31,34 +30,11 @@ PROBE = {"protocol": "linear_probe", "augmentation": None, "label_percent": 100.
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
-    torch.manual_seed(0)
-    record = BackboneRecord(
-        method="scratch", dataset="none", seed=0, backbone=TINY, voxels=VOXELS, config_hash="c0ffee", data_checksum=""
-    )
-    save_backbone(path, make_backbone(TINY), record)
-    return path
-
-
-def run(job: FinetuneJob, weights: Path, folder: Path, **changes: Any) -> Scores:
-    arguments: dict[str, Any] = {
-        "train_index": invented_index(4),
-        "labelled": [0, 2, 3],
-        "validation_index": invented_index(3, "val", first=100),
-    }
-    return finetune(
-        job,
-        weights,
-        **{**arguments, **changes},
-        folder=folder / "logs",
-        model_output=folder / "model.safetensors",
-        scores_output=folder / "scores.json",
-        frames_output=folder / "frames.safetensors",
-    )
+    return save_scratch(tmp_path_factory.mktemp("weights") / "backbone.safetensors")
 
 
 def test_fine_tuning_learns_the_classes_and_writes_the_record(weights: Path, tmp_path: Path) -> None:
-    scores = run(finetune_job(recipe=Recipe(epochs=15, batch_size=2, lr=1e-2)), weights, tmp_path)
+    scores = tune_invented(finetune_job(recipe=Recipe(epochs=15, batch_size=2, lr=1e-2)), weights, tmp_path)
     assert scores == read_scores(tmp_path / "scores.json")
     frames = read_frames(tmp_path / "frames.safetensors")
     assert (frames.record.method, len(frames.counts_FK)) == ("scratch", scores.num_frames)
@@ -75,7 +51,7 @@ def test_fine_tuning_learns_the_classes_and_writes_the_record(weights: Path, tmp
 
 def test_the_same_job_gives_the_same_bytes(weights: Path, tmp_path: Path) -> None:
     job = finetune_job()
-    one, two = (run(job, weights, tmp_path / name) for name in "ab")
+    one, two = (tune_invented(job, weights, tmp_path / name) for name in "ab")
     assert one.metrics == two.metrics
     assert one.provenance.config_hash == two.provenance.config_hash
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
@@ -85,7 +61,7 @@ def test_the_same_job_gives_the_same_bytes(weights: Path, tmp_path: Path) -> Non
 def test_a_linear_probe_leaves_the_backbone_alone(
     weights: Path, tmp_path: Path, augmentation: PointAugmentation | None
 ) -> None:
-    run(finetune_job(**{**PROBE, "augmentation": augmentation}), weights, tmp_path)
+    tune_invented(finetune_job(**{**PROBE, "augmentation": augmentation}), weights, tmp_path)
     before, after = read_tensors(weights), read_tensors(tmp_path / "model.safetensors")
     assert all(torch.equal(tensor, after[f"backbone.{name}"]) for name, tensor in before.items())
 
@@ -96,15 +72,15 @@ def test_a_probe_without_augmentation_runs_the_backbone_once_a_scan(
     calls = []
     real = MinkUNet.forward
     monkeypatch.setattr(MinkUNet, "forward", lambda self, x: (calls.append(1), real(self, x))[1])
-    run(finetune_job(**PROBE, recipe=Recipe(epochs=7, batch_size=2, lr=1e-2)), weights, tmp_path)
+    tune_invented(finetune_job(**PROBE, recipe=Recipe(epochs=7, batch_size=2, lr=1e-2)), weights, tmp_path)
     assert len(calls) == 3 + 3  # each labelled scan, each validation scan
 
 
 def test_kept_features_give_what_running_the_backbone_in_every_epoch_gives(weights: Path, tmp_path: Path) -> None:
     # An augmentation without effect keeps nothing.
     still = PointAugmentation(rotation_deg=0, flip_x=0, flip_y=0)
-    kept = run(finetune_job(**PROBE), weights, tmp_path / "kept")
-    run_each = run(finetune_job(**{**PROBE, "augmentation": still}), weights, tmp_path / "each")
+    kept = tune_invented(finetune_job(**PROBE), weights, tmp_path / "kept")
+    run_each = tune_invented(finetune_job(**{**PROBE, "augmentation": still}), weights, tmp_path / "each")
     kept_head, each_head = (
         read_tensors(tmp_path / n / "model.safetensors")["task.head.weight"] for n in ("kept", "each")
     )
@@ -113,9 +89,11 @@ def test_kept_features_give_what_running_the_backbone_in_every_epoch_gives(weigh
 
 
 def test_the_stronger_batch_norm_is_the_row_and_both_are_recorded(weights: Path, tmp_path: Path) -> None:
-    both = run(finetune_job(**PROBE, batch_norm=("stored", "recalibrated")), weights, tmp_path / "both")
+    both = tune_invented(finetune_job(**PROBE, batch_norm=("stored", "recalibrated")), weights, tmp_path / "both")
     single = {
-        variant: run(finetune_job(**PROBE, batch_norm=(variant,)), weights, tmp_path / variant).metrics[0].value
+        variant: tune_invented(finetune_job(**PROBE, batch_norm=(variant,)), weights, tmp_path / variant)
+        .metrics[0]
+        .value
         for variant in ("stored", "recalibrated")
     }
     assert both.variants == single
@@ -127,7 +105,7 @@ def test_a_killed_probe_ends_in_the_same_bytes(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
     job = finetune_job(**PROBE, batch_norm=("stored", "recalibrated"))
-    whole = run(job, weights, tmp_path / "whole")
+    whole = tune_invented(job, weights, tmp_path / "whole")
     steps: list[int] = []
     real = FinetuneModule.losses
 
@@ -139,9 +117,9 @@ def test_a_killed_probe_ends_in_the_same_bytes(
 
     monkeypatch.setattr(FinetuneModule, "losses", losses)
     with pytest.raises(KeyError, match="killed"):
-        run(job, weights, tmp_path / "killed")
+        tune_invented(job, weights, tmp_path / "killed")
     assert not (tmp_path / "killed" / "scores.json").exists()
-    resumed = run(job, weights, tmp_path / "killed")
+    resumed = tune_invented(job, weights, tmp_path / "killed")
     assert len(steps) == 16 + (2 - kill_at % 2)  # an epoch has two steps; the one that was cut short runs again
     assert (resumed.metrics, resumed.variants) == (whole.metrics, whole.variants)
     files = [tmp_path / name / "model.safetensors" for name in ("whole", "killed")]
@@ -158,7 +136,7 @@ def test_labels_of_other_scans_are_not_read(weights: Path, tmp_path: Path, monke
         return real(self, position, with_labels=with_labels)
 
     monkeypatch.setattr(type(index), "read", noting)
-    run(finetune_job(), weights, tmp_path, train_index=index, labelled=[1, 3])
+    tune_invented(finetune_job(), weights, tmp_path, train_index=index, labelled=[1, 3])
     assert {token for token in read if not token.startswith("scan10")} == {"scan1", "scan3"}
 
 
@@ -176,17 +154,17 @@ def test_weights_that_do_not_belong_to_the_job_are_refused(
     weights: Path, tmp_path: Path, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        run(finetune_job(**change), weights, tmp_path)
+        tune_invented(finetune_job(**change), weights, tmp_path)
     assert not (tmp_path / "scores.json").exists()
 
 
 def test_without_a_labelled_scan_nothing_starts(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a single labelled scan"):
-        run(finetune_job(), weights, tmp_path, labelled=[])
+        tune_invented(finetune_job(), weights, tmp_path, labelled=[])
 
 
 def test_the_saved_model_predicts_what_was_scored(weights: Path, tmp_path: Path) -> None:
-    scores = run(finetune_job(), weights, tmp_path)
+    scores = tune_invented(finetune_job(), weights, tmp_path)
     index = invented_index(3, "val", first=100)
     model, job = load_model(tmp_path / "model.safetensors", index)
     assert job == finetune_job()
@@ -198,7 +176,7 @@ def test_the_saved_model_predicts_what_was_scored(weights: Path, tmp_path: Path)
 
 
 def test_a_model_for_other_classes_or_no_model_is_refused(weights: Path, tmp_path: Path) -> None:
-    run(finetune_job(), weights, tmp_path)
+    tune_invented(finetune_job(), weights, tmp_path)
     other = dataclasses.replace(invented_index(1), class_names=(*CLASS_NAMES[:-1], "dragon"))
     with pytest.raises(WeightsError, match="a model for ignore, ground, thing, unicorn"):
         load_model(tmp_path / "model.safetensors", other)
@@ -210,12 +188,14 @@ def test_scans_without_labels_are_refused_before_training(weights: Path, tmp_pat
     index = invented_index(4)
     bare = dataclasses.replace(index, records=tuple(dataclasses.replace(r, labels=None) for r in index.records))
     with pytest.raises(DataError, match=r"(?s)split train of invented has no labels for 3 of 3.*lidarseg\.json"):
-        run(finetune_job(), weights, tmp_path, train_index=bare)
+        tune_invented(finetune_job(), weights, tmp_path, train_index=bare)
 
 
 def test_a_validation_split_that_is_trained_on_is_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="3 scans, scan0 among them, are in both"):
-        run(finetune_job(), weights, tmp_path, train_index=invented_index(4), validation_index=invented_index(3, "val"))
+        tune_invented(
+            finetune_job(), weights, tmp_path, train_index=invented_index(4), validation_index=invented_index(3, "val")
+        )
 
 
 PANOPTIC = {"task": "panoptic", "options": {"head": {"grid": {"cell_m": 1.0, "range_m": 12}, "channels": 4}}}
@@ -228,7 +208,7 @@ def test_panoptic_segmentation_gives_the_same_bytes_by_every_protocol(
     scans = {"train_index": with_instances(invented_index(4)), "labelled": [0, 2, 3]}
     scans["validation_index"] = with_instances(invented_index(3, "val", first=100))
     job = finetune_job(**PANOPTIC, **changes, recipe=Recipe(epochs=3, batch_size=2, lr=1e-2))
-    one, two = (run(job, weights, tmp_path / name, **scans) for name in "ab")
+    one, two = (tune_invented(job, weights, tmp_path / name, **scans) for name in "ab")
     assert one.metrics == two.metrics
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
     found = {(row.metric, row.class_name): row.value for row in one.metrics}
@@ -240,4 +220,4 @@ def test_panoptic_segmentation_gives_the_same_bytes_by_every_protocol(
 
 def test_panoptic_segmentation_needs_panoptic_labels(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)split train of invented has no panoptic labels.*panoptic\.json"):
-        run(finetune_job(**PANOPTIC), weights, tmp_path)
+        tune_invented(finetune_job(**PANOPTIC), weights, tmp_path)

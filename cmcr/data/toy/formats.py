@@ -183,19 +183,19 @@ def join_frames(parts: Sequence[Path], root: Path) -> None:
     write_json(root / CITY, {"description": DESCRIPTION, "frames": frames})
 
 
-def _kitti_writer(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:  # noqa: ARG001
-    claim_folder(root)
-    return KittiWriter(root, scene, world)
-
-
 def _waymo_writer(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:
     claim_folder(root)
     return WaymoWriter(root, seed, scene, start_us, world)
 
 
-def _semantic_kitti_writer(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:  # noqa: ARG001
-    claim_folder(root)
-    return SemanticKittiWriter(root, scene, world)
+def _claiming(writer: Callable[[Path, str, World], Writer]) -> Callable[[Path, int, str, int, World], Writer]:
+    """Adapt a writer that needs neither seed nor time, and does not claim its folder itself."""
+
+    def make(root: Path, seed: int, scene: str, start_us: int, world: World) -> Writer:  # noqa: ARG001
+        claim_folder(root)
+        return writer(root, scene, world)
+
+    return make
 
 
 FORMATS = {
@@ -217,7 +217,7 @@ FORMATS = {
         validation_split="mini_val",
         train_scenes=semantic_kitti_writer.TRAIN_SEQUENCES,
         validation_scenes=semantic_kitti_writer.VALIDATION_SEQUENCES,
-        writer=_semantic_kitti_writer,
+        writer=_claiming(SemanticKittiWriter),
         check_owner=check_folders_owner,
         join=join_folders,
     ),
@@ -228,7 +228,7 @@ FORMATS = {
         validation_split="val",
         train_scenes=kitti_writer.TRAIN_DRIVES,
         validation_scenes=kitti_writer.VALIDATION_DRIVES,
-        writer=_kitti_writer,
+        writer=_claiming(KittiWriter),
         check_owner=check_frames_owner,
         join=join_frames,
     ),
