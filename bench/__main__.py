@@ -17,6 +17,9 @@ from cmcr.errors import CMCRError, ConfigError
 from cmcr.files import write_json, write_text
 from cmcr.results.provenance import collect_provenance, git_state
 
+#: Calls that a profile is taken over.
+_PROFILED = 3
+
 CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES, **steps.CASES, **growth.CASES}
 
 
@@ -28,10 +31,15 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (2)")
     parser.add_argument("--output", type=Path, default=Path("bench/results.json"), help="where the times go")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two such files instead")
+    parser.add_argument(
+        "--profile", choices=CASES, metavar="CASE", help="say where a case's first entry spends its time"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.compare:
             print(compared(*map(_read, arguments.compare)))
+        elif arguments.profile:
+            print(profiled(arguments.profile, arguments.threads))
         else:
             unknown = [name for name in arguments.cases if name not in CASES]
             if unknown or arguments.rounds < 1 or arguments.threads < 1:
@@ -62,19 +70,40 @@ def as_markdown(cases: dict[str, Any], provenance: dict[str, Any]) -> str:
     hardware = provenance["hardware"]
     lines = [
         f"Median, fastest and slowest of the rounds, on {hardware['cpu']}, {hardware['threads']} threads.",
-        "",
         "Memory is what one call takes at most on top of what is resident before it.",
         "",
-        "| case | what | median (s) | fastest (s) | slowest (s) | median / first | memory (MB) |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| what | median (s) | fastest to slowest (s) | of the first | memory (MB) |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for case in cases.values():
+        lines.append(f"| **{case['title']}** | | | | |")
         first = next(iter(case["rivals"].values()))["median_s"]
         for rival, times in case["rivals"].items():
-            seconds = " | ".join(f"{times[name]:.4f}" for name in ("median_s", "fastest_s", "slowest_s"))
+            median, fastest, slowest = (times[name] for name in ("median_s", "fastest_s", "slowest_s"))
             memory = "" if times["peak_mb"] is None else f"{times['peak_mb']:.0f}"
-            lines.append(f"| {case['title']} | {rival} | {seconds} | {times['median_s'] / first:.2f} | {memory} |")
+            lines.append(
+                f"| {rival} | {median:.4f} | {fastest:.4f} to {slowest:.4f} | {median / first:.2f} | {memory} |"
+            )
     return "\n".join([*lines, ""])
+
+
+def profiled(name: str, threads: int) -> str:
+    """Say, as Markdown, which operations of torch the first rival of a case spends its time in."""
+    torch.set_num_threads(threads)
+    work = next(iter(CASES[name].rivals().values()))
+    work()
+    with torch.profiler.profile() as profile:
+        for _ in range(_PROFILED):
+            work()
+    found = profile.key_averages()
+    total = sum(each.self_cpu_time_total for each in found)
+    lines = ["| operation | share of the time | seconds | calls |", "| --- | ---: | ---: | ---: |"]
+    for each in sorted(found, key=lambda each: -each.self_cpu_time_total)[:15]:
+        seconds = each.self_cpu_time_total / _PROFILED / 1e6
+        lines.append(
+            f"| {each.key} | {each.self_cpu_time_total / total:.1%} | {seconds:.3f} | {each.count // _PROFILED} |"
+        )
+    return "\n".join(lines)
 
 
 def compared(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -109,4 +138,5 @@ def _read(path: Path) -> dict[str, Any]:
     raise ConfigError(f"{path}: expected what `python -m bench` writes\n  way out:  measure again")
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

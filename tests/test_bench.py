@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench import data, engine, growth, losses, steps
+from bench.__main__ import as_markdown, profiled
 from bench.measure import peak_mb, race
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,26 @@ def test_every_stage_of_the_data_and_every_layer_can_be_called(monkeypatch: pyte
         monkeypatch.setattr(growth, name, 100)
     for case in {**data.CASES, **engine.CASES, **steps.CASES, **growth.CASES}.values():
         assert all(times.median > 0 for times in race(case.rivals(), rounds=1).values())
+
+
+def test_a_profile_names_what_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SIDE", 16)
+    lines = profiled("layer", threads=1).splitlines()
+    shares = [float(line.split("|")[2].strip(" %")) for line in lines[2:]]
+    assert len(shares) == 15
+    assert shares == sorted(shares, reverse=True)
+    assert 50 < sum(shares) <= 100.5
+
+
+def test_a_table_has_each_case_with_its_first_entry_as_the_measure() -> None:
+    times = {"fastest_s": 1.0, "slowest_s": 3.0, "rounds": 1, "peak_mb": None}
+    rivals = {"zebra": {**times, "median_s": 2.0}, "ape": {**times, "median_s": 1.0, "peak_mb": 7.4}}
+    lines = as_markdown({"a": {"title": "A", "rivals": rivals}}, {"hardware": {"cpu": "x", "threads": 1}}).splitlines()
+    assert lines[-3:] == [
+        "| **A** | | | | |",
+        "| zebra | 2.0000 | 1.0000 to 3.0000 | 1.00 |  |",
+        "| ape | 1.0000 | 1.0000 to 3.0000 | 0.50 | 7 |",
+    ]
 
 
 def test_two_measurements_are_compared_and_anything_else_is_refused(tmp_path: Path) -> None:
