@@ -108,7 +108,7 @@ def count_jobs(plan: Plan) -> dict[str, int]:
         finetune=len(runs),
         diagnose=seeds * len(diagnosed),
         measure_held_out=seeds * len(measured),
-        collect_scores=int(bool(runs)),
+        collect_scores=len({(run.task, run.dataset) for run in runs}) + int(bool(runs)),
         write_tables=len(tasks),
         write_gains=int(config.gains_over in {run.method for run in runs} and len(plan.compared_on()) > 1),
         write_transfer=int(any(run.dataset not in config.pretrain.datasets for run in runs)),

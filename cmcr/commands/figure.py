@@ -15,7 +15,7 @@ from cmcr.results.summary import CLASS_METRIC, MEAN_METRICS
 def add_arguments(parser: ArgumentParser) -> None:
     """Scores in, a figure out."""
     parser.add_argument("kind", choices=("label_efficiency", "per_class"), help="what is drawn")
-    parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
+    parser.add_argument("--scores", required=True, type=Path, help="table of scores (tsv)")
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose scores are drawn")
     parser.add_argument("--dataset", required=True, help="id of the data set shown")
     add_compared(parser)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cmcr.commands.arguments import from_json
-from cmcr.results.collect import read_scores_table
+from cmcr.results.collect import read_scores_tables
 from cmcr.results.plain_table import write_plain_table
 from cmcr.results.published import (
     ComparedMethod,
@@ -22,7 +22,7 @@ from cmcr.results.published_table import published_table
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Scores and published numbers in, tables out."""
-    parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
+    parser.add_argument("--scores", required=True, nargs="+", type=Path, help="tables of scores (tsv)")
     parser.add_argument(
         "--methods",
         required=True,
@@ -52,6 +52,6 @@ def run(arguments: Namespace) -> None:
         splits=read_splits(arguments.splits),
         gaps=read_gaps(arguments.gaps),
     )
-    scores = read_scores_table(arguments.scores)
+    scores = read_scores_tables(arguments.scores)
     table = published_table(scores, reference, arguments.methods, arguments.networks, arguments.detectors)
     write_plain_table(arguments.folder, table)

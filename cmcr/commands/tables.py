@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmcr.results.collect import read_scores_table
+from cmcr.results.collect import read_scores_tables
 from cmcr.results.summary import CLASS_METRIC, MEAN_METRICS, AbsentDataset
 from cmcr.results.table_text import write_tables
 from cmcr.results.tables import per_class_tables, task_table
@@ -16,7 +16,7 @@ from cmcr.results.tables import per_class_tables, task_table
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Scores in, tables out."""
-    parser.add_argument("--scores", required=True, type=Path, help="table of all scores (tsv)")
+    parser.add_argument("--scores", required=True, nargs="+", type=Path, help="tables of scores (tsv)")
     parser.add_argument("--task", required=True, choices=tuple(MEAN_METRICS), help="whose tables are written")
     add_compared(parser)
     parser.add_argument("--absent", type=json.loads, default={}, help="data sets not to be had, by id, JSON")
@@ -37,7 +37,7 @@ def parse_absent(found: Mapping[str, Sequence[Any]]) -> dict[str, AbsentDataset]
 
 def run(arguments: Namespace) -> None:
     """Write <task>.{csv,md,tex} and <task>_per_class.{csv,md,tex}."""
-    scores, task, labels = read_scores_table(arguments.scores), arguments.task, arguments.labels
+    scores, task, labels = read_scores_tables(arguments.scores), arguments.task, arguments.labels
     means, reasons = MEAN_METRICS[task], arguments.reasons
     absent = parse_absent(arguments.absent)
     write_tables(

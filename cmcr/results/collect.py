@@ -1,4 +1,4 @@
-"""From many ``scores.json`` to one tidy table, ``scores.tsv``: one row per number.
+"""From many ``scores.json`` to tidy tables, ``scores.tsv`` and its like: one row per number.
 
 Time, memory and machine stay behind in the scores files, so that the table has the same bytes wherever the same numbers
 were computed.
@@ -113,6 +113,21 @@ def write_scores_table(path: Path | str, table: pd.DataFrame) -> None:
     """Write a tidy table as tab-separated text with every digit of its values, atomically."""
     shares = table["label_percent"].map(lambda percent: np.format_float_positional(percent, trim="-"))
     write_text(path, table.assign(label_percent=shares).to_csv(sep="\t", index=False, lineterminator="\n"))
+
+
+def read_scores_tables(paths: Sequence[Path | str]) -> pd.DataFrame:
+    """Read and check tables written by `write_scores_table`, and join them.
+
+    Raises:
+        ScoresError: see `read_scores_table`; or two tables hold the same number.
+    """
+    tables = [read_scores_table(path) for path in paths]
+    joined = pd.concat(tables, keys=[str(path) for path in paths], names=["path", "row"])
+    twice = joined.duplicated(list(KEY), keep=False)
+    if twice.any():
+        first, second = joined.index[twice].get_level_values("path").unique()[:2]
+        raise ScoresError(f"{second}: a number that stands in {first} too\n  way out:  give only one of the two")
+    return joined.sort_values(list(KEY), ignore_index=True)
 
 
 def read_scores_table(path: Path | str) -> pd.DataFrame:

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from cmcr.errors import ScoresError
-from cmcr.results.collect import COLUMNS, collect_scores, read_scores_table, scores_table, write_scores_table
+from cmcr.results.collect import (
+    COLUMNS,
+    collect_scores,
+    read_scores_table,
+    read_scores_tables,
+    scores_table,
+    write_scores_table,
+)
 from cmcr.results.scores import Scores, write_scores
 
 
@@ -52,6 +59,22 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, make_run: Callable[...
     write_scores_table(tmp_path / "scores.tsv", table)
     pd.testing.assert_frame_equal(read_scores_table(tmp_path / "scores.tsv"), table, check_exact=True)
     assert "\t10\t" in (tmp_path / "scores.tsv").read_text()
+
+
+def test_parts_make_the_table_of_all(tmp_path: Path, scores: pd.DataFrame) -> None:
+    paths = []
+    for method, part in scores.groupby("method"):
+        paths.append(tmp_path / f"{method}.tsv")
+        write_scores_table(paths[-1], part)
+    assert len(paths) > 1
+    pd.testing.assert_frame_equal(read_scores_tables(paths[::-1]), scores, check_exact=True)
+
+
+def test_a_number_of_two_tables_is_refused_with_both(tmp_path: Path, scores: pd.DataFrame) -> None:
+    write_scores_table(tmp_path / "all.tsv", scores)
+    write_scores_table(tmp_path / "some.tsv", scores.iloc[5:9])
+    with pytest.raises(ScoresError, match=r"some\.tsv: a number that stands in .*all\.tsv too"):
+        read_scores_tables([tmp_path / "all.tsv", tmp_path / "some.tsv"])
 
 
 def test_uncommitted_code_shows(make_run: Callable[..., Scores]) -> None:

@@ -23,7 +23,12 @@ _CHECKOUT = (
     "docs/fidelity.md",
 )
 
-TABLES = ["Gather all scores", "Write the tables of segmentation", "Write the table of gains over scratch"]
+TABLES = [
+    "Gather all scores",
+    "Gather all scores of segmentation on toy_nuscenes",
+    "Write the tables of segmentation",
+    "Write the table of gains over scratch",
+]
 COSTS = ["Write the table of costs"]
 FIGURES = [f"Draw the figure {kind} of segmentation on toy_nuscenes" for kind in ("label_efficiency", "per_class")]
 DIAGNOSED = ["Write the table of diagnostics"]

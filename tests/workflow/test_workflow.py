@@ -443,3 +443,15 @@ def test_a_task_runs_the_methods_it_names_alone(workflow: Workflow) -> None:
     jobs = planned(workflow.run("-n"))
     assert any("ppkt" in job for job in jobs)
     assert not any(job.startswith("Fine-tune") and "scratch" in job for job in jobs)
+
+
+def test_one_table_needs_the_runs_that_it_shows_alone(workflow: Workflow) -> None:
+    def two_tasks(config: dict[str, Any]) -> None:
+        finetune = config["tasks"]["segmentation"]["toy_nuscenes"]["finetune"]
+        config["tasks"]["panoptic"] = {"toy_nuscenes": {"finetune": finetune}}
+
+    workflow.configure(with_change(two_tasks))
+    jobs = planned(workflow.run("-n", "results/tiny/tables/panoptic.md"))
+    assert "Gather all scores of panoptic on toy_nuscenes" in jobs
+    assert "panoptic on toy_nuscenes: ppkt, finetune with 50 % of the labels, seed 0" in jobs
+    assert not any(job.startswith("segmentation") or job == "Gather all scores" for job in jobs)

@@ -154,3 +154,9 @@ def get_finetuned(run, file):
 
 def get_scores(run):
     return get_finetuned(run, "scores.json")
+
+
+def get_parts(**wanted):
+    """The tables of scores that hold all runs of a task, a data set or a method; a table is made from these alone."""
+    found = {(run.task, run.dataset) for run in runs if wanted.items() <= run._asdict().items()}
+    return [f"{results}/scores/{task}/{dataset}.tsv" for task, dataset in sorted(found)]

@@ -1,6 +1,11 @@
 """What rules read: functions of their wildcards."""
 
 
+def get_collected(wildcards):
+    """The scores of one task on one data set; all scores for the table that has no part."""
+    return [get_scores(run) for run in runs if wildcards.part in ("", f"/{run.task}/{run.dataset}")]
+
+
 def get_raw_tables(wildcards):
     """The tables an index is made from, those of labels that came later too. What is missing is the command's to explain."""
     options = cfg.datasets[wildcards.dataset]
@@ -214,7 +219,9 @@ def get_table_names():
 
 
 def get_tables():
-    return expand(f"{results}/tables/{{name}}.{{format}}", name=get_table_names(), format=["csv", "md", "tex"])
+    """All tables in every format, and the one of all scores."""
+    tables = expand(f"{results}/tables/{{name}}.{{format}}", name=get_table_names(), format=["csv", "md", "tex"])
+    return [*tables, *([f"{results}/scores.tsv"] if runs else [])]
 
 
 def has_gains():

@@ -3,24 +3,27 @@
 
 rule collect_scores:
     input:
-        [get_scores(run) for run in runs],
+        get_collected,
     output:
-        f"{results}/scores.tsv",
+        f"{results}/scores{{part}}.tsv",
     log:
-        f"{results}/logs/collect_scores.log",
+        f"{results}/logs/collect_scores{{part}}.log",
+    wildcard_constraints:
+        part=f"(/({'|'.join(tasks)})/({any_of(cfg.datasets)}))?",
     conda:
         "../../environment.yml"
     params:
+        what=lambda wildcards: " of {1} on {2}".format(*wildcards.part.split("/")) if wildcards.part else "",
         code=get_code("collect"),
     message:
-        "Gather all scores"
+        "Gather all scores{params.what}"
     script:
         "../scripts/collect_scores.py"
 
 
 rule write_tables:
     input:
-        f"{results}/scores.tsv",
+        lambda wildcards: get_parts(task=wildcards.task),
     output:
         report(
             f"{results}/tables/{{task}}.csv",
@@ -55,7 +58,7 @@ rule write_tables:
 
 rule write_transfer:
     input:
-        f"{results}/scores.tsv",
+        [path for dataset in cfg.datasets if dataset not in pretrained_on for path in get_parts(dataset=dataset)],
     output:
         report(
             f"{results}/tables/transfer.csv",
@@ -121,7 +124,7 @@ rule write_gains:
 
 rule write_ablation:
     input:
-        scores=f"{results}/scores.tsv",
+        scores=sorted({part for ladder in plan.ablations.values() for row in ladder for part in get_parts(method=row)}),
         held_out=[path for ladder in plan.ablations.values() for row in ladder for path in get_all_held_out(row)],
     output:
         report(
@@ -157,7 +160,7 @@ rule write_ablation:
 
 rule draw_figure:
     input:
-        f"{results}/scores.tsv",
+        f"{results}/scores/{{task}}/{{dataset}}.tsv",
     output:
         report(
             f"{results}/figures/{{task}}_{{dataset}}_{{kind}}.svg",
