@@ -1,12 +1,13 @@
-"""The two questions an engine answers, and the reference engine in plain PyTorch.
+"""What an engine does for sparse convolutions, and the reference engine in plain PyTorch.
 
-Networks know only the modules of `cmcr.sparse.modules`; those ask `engine_for` for the engine of the features' device.
-An engine for another device is one more class here, with the same weights.
+Networks know only the modules of `cmcr.sparse.modules` and `cmcr.sparse.volume`; those ask `engine_for` for the engine
+of the features' device. All engines share one weight layout, so a network trained with one runs with another.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -18,34 +19,29 @@ from cmcr.sparse.tensor import Level, SparseTensor
 
 
 class Engine(ABC):
-    """Sparse convolutions. Weights are (K, C_in, C_out), offsets numbered as in `cmcr.sparse.maps`."""
+    """Sparse convolutions. Weights are (K, C_in, C_out), offsets numbered as in `cmcr.sparse.maps`.
+
+    An engine says how to convolve voxels with their neighbours, which is nearly all of a network's time. From level to
+    level, where few voxels meet, all use the reference's products.
+    """
 
     @abstractmethod
-    def submanifold(self, x: SparseTensor, weight: Tensor, kernel_size: int) -> SparseTensor:
-        """Convolve on the same voxels: y_u = sum_k W_k^T x_(u + k)."""
+    def neighbours(self, voxels: Level, kernel_size: int, stride: int) -> Any:
+        """Return what `convolve` needs to know of the ``voxels``, which lie ``stride`` apart; made once per input."""
 
     @abstractmethod
-    def downsample(self, x: SparseTensor, weight: Tensor, factor: int) -> SparseTensor:
-        """Convolve into voxels ``factor`` times as wide: y_c = sum of W_k^T x_u over the voxels u inside c."""
-
-    @abstractmethod
-    def upsample(self, x: SparseTensor, weight: Tensor, factor: int) -> SparseTensor:
-        """Go back to the voxels that `downsample` came from: y_u = W_k^T x_c for the voxel c around u."""
-
-
-class ReferenceEngine(Engine):
-    """Gather, matrix product, sum; on any device, bit for bit the same every time on the CPU."""
+    def convolve(self, features_VC: Tensor, weight: Tensor, neighbours: Any) -> Tensor:
+        """Return (V, C_out) y_u = sum_k W_k^T x_(u + k) over the voxels u + k that there are."""
 
     def submanifold(self, x: SparseTensor, weight: Tensor, kernel_size: int) -> SparseTensor:
-        """See `Engine`."""
+        """Convolve on the same voxels."""
         name = ("submanifold", x.stride, kernel_size)
         if name not in x.cache.maps:
-            level = x.cache.levels[x.stride]
-            x.cache.maps[name] = submanifold_map(level.keys, level.order, kernel_size, x.stride)
-        return x.replace(gather_multiply_add(x.features, weight, x.cache.maps[name]))
+            x.cache.maps[name] = self.neighbours(x.cache.levels[x.stride], kernel_size, x.stride)
+        return x.replace(self.convolve(x.features, weight, x.cache.maps[name]))
 
     def downsample(self, x: SparseTensor, weight: Tensor, factor: int) -> SparseTensor:
-        """See `Engine`."""
+        """Convolve into voxels ``factor`` times as wide: y_c = sum of W_k^T x_u over the voxels u inside c."""
         coarse = x.stride * factor
         name = ("downsample", x.stride, factor)
         if name not in x.cache.maps:
@@ -54,7 +50,7 @@ class ReferenceEngine(Engine):
         return x.at_stride(coarse, gather_multiply_add(x.features, weight, x.cache.maps[name]))
 
     def upsample(self, x: SparseTensor, weight: Tensor, factor: int) -> SparseTensor:
-        """See `Engine`."""
+        """Go back to the voxels that `downsample` came from: y_u = W_k^T x_c for the voxel c around u."""
         fine = x.stride // factor
         down = x.cache.maps.get(("downsample", fine, factor))
         if down is None:
@@ -62,8 +58,27 @@ class ReferenceEngine(Engine):
         return x.at_stride(fine, gather_multiply_add(x.features, weight, down.transposed))
 
 
+class ReferenceEngine(Engine):
+    """Gather, matrix product, sum; on any device, bit for bit the same every time on the CPU."""
+
+    def neighbours(self, voxels: Level, kernel_size: int, stride: int) -> KernelMap:
+        """See `Engine`."""
+        return submanifold_map(voxels.keys, voxels.order, kernel_size, stride)
+
+    def convolve(self, features_VC: Tensor, weight: Tensor, neighbours: KernelMap) -> Tensor:
+        """See `Engine`."""
+        return gather_multiply_add(features_VC, weight, neighbours)
+
+
 def gather_multiply_add(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Return y with y[target] += features[source] @ weight_k for every pair of every offset k of ``kernel_map``."""
+    """Return y with y[target] += features[source] @ weight_k for every pair of every offset k of ``kernel_map``.
+
+    Under autocast the products are made in its type.
+    """
+    device = features.device.type
+    if torch.is_autocast_enabled(device):
+        kind = torch.get_autocast_dtype(device)
+        features, weight = features.to(kind), weight.to(kind)
     return _GatherMultiplyAdd.apply(features, weight, kernel_map)
 
 
@@ -123,6 +138,26 @@ def _sum_by_target(product: Tensor, kernel_map: KernelMap) -> Tensor:
 #: Engines of particular kinds of device; all others are served by the reference engine.
 ENGINES: dict[str, Engine] = {}
 REFERENCE = ReferenceEngine()
+
+
+def choose_engine(device: str, deterministic: bool) -> str:
+    """Choose the engine that serves a kind of device from now on, and return what to tell the user of it.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        deterministic: whether the same sums have to come out every time; spconv's do not on a GPU.
+    """
+    ENGINES.pop(device, None)
+    if device != "cuda":
+        return "reference engine"
+    if deterministic:
+        return "reference engine, whose sums are the same every time (compute.deterministic)"
+    if find_spec("spconv") is None:
+        return "reference engine, much slower on a GPU than spconv, which is not installed (docs/performance.md)"
+    from cmcr.sparse.spconv_engine import SpconvEngine
+
+    ENGINES[device] = SpconvEngine()
+    return "spconv"
 
 
 def engine_for(device: torch.device) -> Engine:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from cmcr.sparse.maps import KernelMap, pack, unpack
+from cmcr.sparse.maps import pack, unpack
 
 
 class Level(NamedTuple):
@@ -37,10 +37,10 @@ class Level(NamedTuple):
 
 @dataclass(eq=False)
 class CoordinateCache:
-    """The voxels of all strides and the neighbour maps between them, each made once per input."""
+    """The voxels of all strides, and what the engine knows of their neighbours, each made once per input."""
 
     levels: dict[int, Level] = field(default_factory=dict)
-    maps: dict[tuple, KernelMap] = field(default_factory=dict)
+    maps: dict[tuple, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

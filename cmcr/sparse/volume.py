@@ -14,21 +14,23 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cmcr.sparse.engine import gather_multiply_add
-from cmcr.sparse.maps import KernelMap, key_step, pack, submanifold_map, unpack
+from cmcr.sparse.engine import engine_for, gather_multiply_add
+from cmcr.sparse.maps import KernelMap, key_step, pack, unpack
+from cmcr.sparse.tensor import Level
 
 Triple = tuple[int, int, int]
 
 
 @dataclass(eq=False)
 class _Cache:
-    """Neighbour maps among the same cells, each made once."""
+    """What the engine knows of the same cells, by kernel size, each made once."""
 
-    maps: dict[int, KernelMap] = field(default_factory=dict)
+    neighbours: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +123,10 @@ class SubmanifoldVolumeConvolution(nn.Module):
 
     def forward(self, x: SparseVolume) -> SparseVolume:
         assert x.cache is not None
-        if self.kernel_size not in x.cache.maps:
-            keys, order = pack(x.coordinates).sort()
-            x.cache.maps[self.kernel_size] = submanifold_map(keys, order, self.kernel_size, stride=1)
-        return x.replace(gather_multiply_add(x.features, self.weight, x.cache.maps[self.kernel_size]))
+        engine, known = engine_for(x.features.device), x.cache.neighbours
+        if self.kernel_size not in known:
+            known[self.kernel_size] = engine.neighbours(Level.of(x.coordinates), self.kernel_size, stride=1)
+        return x.replace(engine.convolve(x.features, self.weight, known[self.kernel_size]))
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[1]}, {self.weight.shape[2]}, kernel_size={self.kernel_size}"
