@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Literal
 
 import torch
 from pydantic import PositiveInt
 
 from cmcr.options import Options
+from cmcr.sparse.engine import choose_engine
+
+logger = logging.getLogger(__name__)
+
+
+Precision = Literal["float32", "bfloat16"]
 
 
 class ComputeOptions(Options):
@@ -17,12 +25,24 @@ class ComputeOptions(Options):
     """Where networks run."""
     threads: PositiveInt = 1
     """CPU threads of one job. Fixed here, not by ``--cores``: the last bit of a sum depends on how it is split up."""
+    precision: Precision = "float32"
+    """Of the networks' products in training. Losses, a method's own heads, spconv's convolutions and all scoring are
+    in float32 in any case."""
+    deterministic: bool = False
+    """On ``cuda``: whether the same sums come out every time, as they always do on the CPU. That leaves out spconv and
+    costs time; what torch has no such algorithm for, it names in the log."""
 
 
 def prepare(compute: ComputeOptions, seed: int) -> None:
-    """Prepare this process: threads, deterministic algorithms, and the seed of parameter initialisation."""
+    """Prepare this process: threads, engine, deterministic algorithms, and the seed of parameter initialisation."""
     torch.set_num_threads(compute.threads)
-    torch.use_deterministic_algorithms(True, warn_only=compute.device == "cuda")
+    engine = choose_engine(compute.device, compute.deterministic)
+    repeatable = compute.device == "cpu" or compute.deterministic
+    if compute.device == "cuda":
+        logger.info("sparse convolutions: %s", engine)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS's sums may differ
+        torch.backends.cudnn.benchmark = not repeatable
+    torch.use_deterministic_algorithms(repeatable, warn_only=compute.device == "cuda")
     # Deterministic mode would also fill every new tensor with NaN, to show reads of unwritten memory; that costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)

@@ -18,11 +18,12 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
+from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from cmcr.compute import ComputeOptions
+from cmcr.compute import ComputeOptions, Precision
 from cmcr.data.batches import collate
 from cmcr.data.draws import SeededSampler
 from cmcr.errors import CMCRError
@@ -44,10 +45,16 @@ class TrainingModule(pl.LightningModule):
         measured: scalars of the last step that are logged beside its losses and not minimised, such as an accuracy.
     """
 
-    def __init__(self, recipe: Recipe, total_steps: int):
+    def __init__(self, recipe: Recipe, total_steps: int, precision: Precision = "float32"):
         super().__init__()
-        self.recipe, self.total_steps = recipe, total_steps
+        self.recipe, self.total_steps, self.precision = recipe, total_steps, precision
         self.measured: dict[str, Tensor] = {}
+
+    def in_float32(self, network: Callable[..., Any], *inputs: Any) -> Any:
+        """Run a network in the precision asked for; return its output, a tensor or a structure of some, in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output = network(*inputs)
+        return apply_to_collection(output, Tensor, lambda x: x.float() if x.dtype == torch.bfloat16 else x)
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the named losses of a batch; their sum is minimised."""
@@ -162,7 +169,7 @@ def train(
         enable_progress_bar=on_terminal,
         enable_model_summary=False,
         enable_checkpointing=True,
-        deterministic=True if compute.device == "cpu" else "warn",
+        deterministic=True if compute.device == "cpu" else "warn" if compute.deterministic else False,
     )
     resume = checkpoint if checkpoint.is_file() else None
     if resume:

@@ -147,7 +147,7 @@ def sample_map(map_BCHW: Tensor, points_P3: Tensor, scan_P: Tensor, grid: RangeG
     row = ((points_P3[:, 1] - grid.bounds_m[1]) / (grid.cell_m[1] * MAP_STRIDE)).clamp(0, height - 1)
     top, left = row.floor().long(), column.floor().long()
     down, right = (row - top)[:, None], (column - left)[:, None]
-    cells = map_BCHW.permute(0, 2, 3, 1).reshape(-1, channels)
+    cells = map_BCHW.permute(0, 2, 3, 1).reshape(-1, channels).to(points_P3.dtype)
 
     def at(r: Tensor, c: Tensor) -> Tensor:
         return cells[(scan_P * height + r.clamp(max=height - 1)) * width + c.clamp(max=width - 1)]

@@ -42,7 +42,7 @@ class PretrainModule(TrainingModule):
     def __init__(
         self, backbone: Backbone, method: PretrainMethod, encoder: ImageEncoder | None, job: PretrainJob, steps: int
     ):
-        super().__init__(job.recipe, steps)
+        super().__init__(job.recipe, steps, job.compute.precision)
         self.backbone, self.method, self.seed = backbone, method, job.seed
         # In a list, and so out of the module tree: the frozen encoder belongs to no checkpoint.
         self._encoder = [encoder]
@@ -53,13 +53,13 @@ class PretrainModule(TrainingModule):
         encoder = self._encoder[0]
         if encoder is None:
             raise ValueError(f"{len(images)} images are to be encoded, but this run was given no image encoder")
-        return encoder(images)
+        return self.in_float32(encoder, images)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the method's losses. Its randomness depends on (seed, step) alone, so that a resume repeats it."""
         step = Step(
             batch=batch,
-            voxel_VC=point_features(self.backbone, batch),
+            voxel_VC=self.in_float32(point_features, self.backbone, batch),
             encode=self.encode,
             generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
         )
@@ -109,6 +109,8 @@ def pretrain(
     backbone = make_backbone(job.backbone, job.voxels)
     if encoder is not None:
         encoder.to(job.compute.device)
+        if job.compute.device == "cuda":  # whose convolutions in half precision are made for channels that lie last
+            encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with job_folder(folder):
         if method_class.pretrains:
             if index is None:

@@ -43,12 +43,12 @@ class FinetuneModule(TrainingModule):
     """A `TaskModel` in training."""
 
     def __init__(self, model: TaskModel, job: FinetuneJob, steps: int):
-        super().__init__(job.recipe, steps)
+        super().__init__(job.recipe, steps, job.compute.precision)
         self.model = model
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the task's losses."""
-        return self.model.task.losses(self.model(batch), batch)
+        return self.model.task.losses(self.in_float32(self.model, batch), batch)
 
     def body(self) -> Iterable[nn.Parameter]:
         """Return the backbone's parameters."""
