@@ -55,7 +55,8 @@ class Demand(NamedTuple):
 
 def pretrain_demand(config: Config, job: PretrainJob) -> Demand:
     """Return the demand of one pre-training: a pass over the split for each epoch."""
-    return _demand(_pretraining(config), job.compute, job.recipe.epochs, job.recipe.workers)
+    demand = _demand(_pretraining(config), job.compute, job.recipe.epochs, job.recipe.workers)
+    return demand._replace(memory_mb=demand.memory_mb + job.images.cache_mb * max(1, job.recipe.workers))
 
 
 def finetune_demand(config: Config, job: FinetuneJob) -> Demand:

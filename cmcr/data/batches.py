@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from cmcr.data.augment import CuboidDrop, PointAugmentation, augment_points, outside_cuboid
 from cmcr.data.draws import Draw, make_generator
 from cmcr.data.image_bank import Bank
+from cmcr.data.image_cache import ImageCache
 from cmcr.data.images import ImageOptions, PairedImages, load_paired_images, no_images
 from cmcr.data.joined import AnyIndex
 from cmcr.data.pairs import pair_points_with_pixels
@@ -198,6 +199,7 @@ class ScanDataset(Dataset[Sample]):
         if isinstance(superpixels, SuperpixelFiles):
             superpixels = {part.dataset: superpixels for part in index.parts}
         self.superpixels = superpixels or {}
+        self.decode = ImageCache(images.cache_mb).decode if images is not None and images.cache_mb else None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -230,7 +232,15 @@ class ScanDataset(Dataset[Sample]):
             with_superpixels = bool(self.superpixels)
             return no_images(options.size, features, with_pixels=self.with_pixels, with_superpixels=with_superpixels)
         superpixels = self.superpixels.get(scan.dataset)
-        return load_paired_images(scan, options, rng, features, with_pixels=self.with_pixels, superpixels=superpixels)
+        return load_paired_images(
+            scan,
+            options,
+            rng,
+            features,
+            with_pixels=self.with_pixels,
+            superpixels=superpixels,
+            decode=self.decode,
+        )
 
     def _kept(
         self, scan: Scan, points_P4: NDArray[np.float32], options: CuboidDrop, rng: np.random.Generator

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from cmcr.data.augment import ImageCrop, Window, draw_window
 from cmcr.data.image_files import decode_image
@@ -17,6 +18,8 @@ from cmcr.data.scan import Camera, Scan
 from cmcr.data.superpixels import SuperpixelFiles
 from cmcr.errors import ConfigError, DataError
 from cmcr.options import Options
+
+Decode = Callable[[Camera, tuple[int, int]], Image.Image]
 
 
 class ImageOptions(Options):
@@ -28,6 +31,9 @@ class ImageOptions(Options):
     """Random resized crop and flip; null resizes the whole image."""
     min_depth_m: PositiveFloat = 1.0
     """Points nearer to a camera than this are not paired with its pixels (SLidR: 1 m)."""
+    cache_mb: NonNegativeInt = 0
+    """Memory for decoded images in MB, of each loading process. A nuScenes keyframe's six take 26 at their full size,
+    less where crops need fewer pixels; it pays where all of a run's keyframes fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,7 @@ def load_paired_images(
     *,
     with_pixels: bool = False,
     superpixels: SuperpixelFiles | None = None,
+    decode: Decode | None = None,
 ) -> PairedImages:
     """Read the images of ``scan``, bring them to size and find which of their pixels see which points.
 
@@ -78,6 +85,7 @@ def load_paired_images(
         features: (I, C, h, w) features of the whole images, which take the place of their pixels.
         with_pixels: whether to read the pixels beside such features too; without it, no image file is opened then.
         superpixels: where those of the images are; they are cropped, resized (nearest) and mirrored with their image.
+        decode: an `ImageCache`'s; None decodes each image anew.
 
     Raises:
         ConfigError: there are features of whole images, but the images are to be cropped.
@@ -100,7 +108,7 @@ def load_paired_images(
             mine = mine.select(window.contains(mine.row, mine.column))
         parts.append((mine.point, mine.camera, *window.follow(mine.row, mine.column, options.size)))
         if features is None or with_pixels:
-            pixels.append(_view(window, camera, options.size))
+            pixels.append(_view(window, camera, options.size, decode))
         if superpixels is not None:
             whole = Image.fromarray(superpixels.read(camera))
             regions.append(window.view(whole, options.size, Image.Resampling.NEAREST))
@@ -143,9 +151,9 @@ def read_resized(camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
     return _view(Window.whole(camera.size), camera, size)
 
 
-def _view(window: Window, camera: Camera, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _view(window: Window, camera: Camera, size: tuple[int, int], decode: Decode | None = None) -> NDArray[np.uint8]:
     """Return the window of the camera's image; the file is decoded at no more pixels than the view needs."""
     height, width = camera.size
     least = (math.ceil(height * size[0] / window.height), math.ceil(width * size[1] / window.width))
-    image = decode_image(camera, least)
+    image = (decode or decode_image)(camera, least)
     return window.view(image, size, reduced=round(width / image.width))

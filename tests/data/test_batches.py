@@ -7,14 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from cmcr.data.augment import CuboidDrop, ImageCrop, PointAugmentation
 from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
 from cmcr.data.draws import Draw, SeededSampler
+from cmcr.data.image_files import decode_image
 from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex
 from cmcr.data.range_grid import RangeGrid, fill_cells
+from cmcr.data.scan import Camera
 from cmcr.data.voxels import VoxelGrid, voxelize
 from cmcr.errors import DataError
 
@@ -37,6 +40,23 @@ def tensors(batch: Batch) -> dict[str, torch.Tensor]:
 def equal(first: Batch, second: Batch) -> bool:
     a, b = tensors(first), tensors(second)
     return a.keys() == b.keys() and first.tokens == second.tokens and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_cache_of_images_changes_nothing(scans: ScanIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = IMAGES, IMAGES.model_copy(update={"cache_mb": 1})
+    plain, cached = (ScanDataset(scans, [0, 3], GRID, images=images) for images in options)
+    draws = [Draw(epoch, position) for epoch in range(4) for position in range(2)]
+    decoded = []
+
+    def noting(camera: Camera, least: tuple[int, int]) -> Image.Image:
+        decoded.append(camera.image_path)
+        return decode_image(camera, least)
+
+    monkeypatch.setattr("cmcr.data.image_cache.decode_image", noting)
+    for draw in draws:
+        assert np.array_equal(plain[draw].images.pixels, cached[draw].images.pixels)
+    assert len(set(decoded)) == 4
+    assert len(decoded) < 2 * len(draws)
 
 
 def test_rows_of_a_batch_are_those_of_its_samples(scans: ScanIndex):
