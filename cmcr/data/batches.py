@@ -19,6 +19,7 @@ from cmcr.data.image_bank import Bank
 from cmcr.data.image_cache import ImageCache
 from cmcr.data.images import ImageOptions, PairedImages, load_paired_images, no_images
 from cmcr.data.joined import AnyIndex
+from cmcr.data.movable import Movable
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.range_grid import Cells, RangeGrid, fill_cells, join_cells
 from cmcr.data.scan import Scan
@@ -54,7 +55,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class PairBatch:
+class PairBatch(Movable):
     """N matched points and pixels of a whole batch.
 
     Attributes:
@@ -75,10 +76,6 @@ class PairBatch:
         """Return the pairs at ``chosen`` (indices or mask)."""
         return PairBatch(self.point[chosen], self.image[chosen], self.row[chosen], self.column[chosen])
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairBatch:
-        """Return a copy on ``device``."""
-        return PairBatch(*(rows.to(device, non_blocking=non_blocking) for rows in vars(self).values()))
-
     def on_coarser_images(self, divisor: int) -> PairBatch:
         """Return the pairs with the whole pixels that they lie in once ``divisor`` squared pixels are made one."""
         row, column = (position.round().div(divisor, rounding_mode="floor") for position in (self.row, self.column))
@@ -91,7 +88,7 @@ class PairBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(Movable):
     """B scans one after the other: P points, V voxels, I images in all.
 
     Attributes:
@@ -143,12 +140,6 @@ class Batch:
         if self.features_M4 is None or self.cells_M4 is None:
             raise ValueError("this batch was made for voxels without bounds, not for a bounded grid")
         return self.features_M4, self.cells_M4
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """Return a copy whose tensors lie on ``device`` (Lightning calls this)."""
-        parts = {name: part for name, part in vars(self).items() if isinstance(part, Tensor | PairBatch)}
-        moved: dict[str, Any] = {name: part.to(device, non_blocking=non_blocking) for name, part in parts.items()}
-        return dataclasses.replace(self, **moved)
 
 
 class ScanDataset(Dataset[Sample]):

@@ -5,10 +5,8 @@ Shapes: B scans, V occupied cells, N boxes of one scan.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from cmcr.data.augment import PointAugmentation
 from cmcr.data.box_sampling import BoxDatabase, augment_scan
 from cmcr.data.draws import Draw, make_generator
 from cmcr.data.index import ScanIndex
+from cmcr.data.movable import Movable
 from cmcr.data.range_grid import Cells, RangeGrid, fill_cells, join_cells
 
 
@@ -34,7 +33,7 @@ class DetectionSample:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionBatch:
+class DetectionBatch(Movable):
     """B scans.
 
     Attributes:
@@ -57,16 +56,6 @@ class DetectionBatch:
 
     def __len__(self) -> int:
         return len(self.tokens)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectionBatch:
-        """Return the batch with its tensors on ``device``."""
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return value.to(device, non_blocking=non_blocking)
-            return tuple(map(moved, value)) if isinstance(value, tuple) else value
-
-        return dataclasses.replace(self, **{name: moved(value) for name, value in vars(self).items()})
 
 
 class DetectionDataset(Dataset[DetectionSample]):

@@ -204,6 +204,15 @@ def test_moving_a_batch_moves_its_pairs_too(scans: ScanIndex):
     assert (moved.tokens, moved.image_size) == (batch.tokens, batch.image_size)
 
 
+def test_a_pinned_batch_has_the_same_values(scans: ScanIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)  # the real one asks for a GPU
+    batch = collate([make_dataset(scans)[0]])
+    pinned = batch.pin_memory()
+    assert equal(batch, pinned)
+    before, after = ({tensor.data_ptr() for tensor in tensors(which).values()} for which in (batch, pinned))
+    assert not before & after
+
+
 def test_what_only_one_sample_has_the_batch_has_not(scans: ScanIndex):
     first, second = (make_dataset(scans)[position] for position in (0, 1))
     batch = collate([first, dataclasses.replace(second, labels_P=None, images=None)])
