@@ -57,58 +57,57 @@ class Gathered:
     labels: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class FrozenNetworks:
+    """What is looked into.
+
+    Attributes:
+        backbone: the 3D network, with the BatchNorm statistics it is to be judged with.
+        method: the heads, or None.
+        encoder: the frozen image encoder.
+        device: where they run.
+    """
+
+    backbone: MinkUNet
+    method: PretrainMethod | None
+    encoder: ImageEncoder
+    device: str
+
+    def __post_init__(self) -> None:
+        for network in (self.backbone, self.method, self.encoder):
+            if network is not None:
+                network.to(self.device).eval()
+
+
 def spread_positions(length: int, number: int) -> list[int]:
     """Return at most ``number`` positions, evenly spread from the first of ``length`` to the last."""
     return [int(place) for place in np.linspace(0, length - 1, min(number, length)).round()]
 
 
+def whole_scans(index: ScanIndex, positions: Sequence[int], voxels: VoxelGrid, images: ImageOptions) -> ScanDataset:
+    """Return scans of a split with images, as they are, with whole images of the size that ``images`` says."""
+    return ScanDataset(index, positions, voxels, images=images.model_copy(update={"crop": None}))
+
+
 @torch.no_grad()
-def gather(
-    index: ScanIndex,
-    positions: Sequence[int],
-    points_per_scan: int,
-    voxels: VoxelGrid,
-    images: ImageOptions,
-    backbone: MinkUNet,
-    method: PretrainMethod | None,
-    encoder: ImageEncoder,
-    device: str,
-) -> Gathered:
-    """Run the frozen networks over unaugmented scans and whole images, and keep what belongs to a draw of points.
+def gather(scans: ScanDataset, points_per_scan: int, networks: FrozenNetworks) -> Gathered:
+    """Run the frozen networks over scans, and keep what belongs to a draw of points.
 
     Args:
-        index: a split with images.
-        positions: which of its scans.
-        points_per_scan: how many points are drawn from each. The draw depends on the position alone.
-        voxels: of the backbone.
-        images: their size; crops are left out.
-        backbone: the 3D network, with the BatchNorm statistics it is to be judged with.
-        method: the heads, or None.
-        encoder: the frozen image encoder.
-        device: where networks run.
+        scans: see `whole_scans`.
+        points_per_scan: how many points are drawn from each. The draw depends on the scan's place in its split alone.
+        networks: what is looked into.
     """
-    backbone.to(device).eval()
-    encoder.to(device)
-    if method is not None:
-        method.to(device).eval()
-    scans = ScanDataset(index, positions, voxels, images=images.model_copy(update={"crop": None}))
     parts = []
-    for number in progress(range(len(scans)), len(scans), f"features of {index.split}", logger):
-        sample = scans[number]
-        draw = make_generator(0, "scan", 0, positions[number]).permutation(len(sample.points_P4))[:points_per_scan]
-        parts.append(_gather_scan(sample, np.sort(draw), backbone, method, encoder, device))
+    for number in progress(range(len(scans)), len(scans), f"features of {scans.index.split}", logger):
+        sample, place = scans[number], scans.positions[number]
+        draw = make_generator(0, "scan", 0, place).permutation(len(sample.points_P4))[:points_per_scan]
+        parts.append(_gather_scan(sample, np.sort(draw), networks))
     return _joined(parts)
 
 
-def _gather_scan(
-    sample: Sample,
-    chosen: NDArray[np.int64],
-    backbone: MinkUNet,
-    method: PretrainMethod | None,
-    encoder: ImageEncoder,
-    device: str,
-) -> Gathered:
-    batch = collate([sample]).to(device)
+def _gather_scan(sample: Sample, chosen: NDArray[np.int64], networks: FrozenNetworks) -> Gathered:
+    batch, method = collate([sample]).to(networks.device), networks.method
     assert batch.pairs is not None
     assert batch.images is not None
     # The first camera that sees a point gives it its pixel; pairs come camera by camera.
@@ -116,14 +115,14 @@ def _gather_scan(
     point = batch.pairs.point.cpu().numpy()
     first_P[point[::-1]] = np.arange(len(point))[::-1]
     seen = np.flatnonzero(first_P[chosen] >= 0)
-    pairs = batch.pairs.take(torch.from_numpy(first_P[chosen][seen]).to(device))
+    pairs = batch.pairs.take(torch.from_numpy(first_P[chosen][seen]).to(networks.device))
 
-    voxel_VC, image_ICHW = backbone(batch.voxels()), encoder(batch.images)
+    voxel_VC, image_ICHW = networks.backbone(batch.voxels()), networks.encoder(batch.images)
     of_points, of_images = {BACKBONE: voxel_VC}, {BACKBONE: image_ICHW}
     if method is not None:
         of_points |= method.point_heads(voxel_VC)
         of_images |= method.pixel_heads(image_ICHW)
-    voxel_P = batch.voxel_P[torch.from_numpy(chosen).to(device)]
+    voxel_P = batch.voxel_P[torch.from_numpy(chosen).to(networks.device)]
     pixels = {name: sample_pixels(map_, pairs, batch.image_size) for name, map_ in of_images.items()}
     if SHARED in pixels:
         pixels[SHARED] = F.normalize(pixels[SHARED], dim=1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from cmcr.compute import prepare
 from cmcr.data.index import ScanIndex
 from cmcr.data.scan import IGNORE
-from cmcr.diagnostics.gather import BACKBONE, SHARED, Gathered, gather, spread_positions
+from cmcr.diagnostics.gather import BACKBONE, SHARED, FrozenNetworks, Gathered, gather, spread_positions, whole_scans
 from cmcr.diagnostics.job import DiagnoseJob
 from cmcr.errors import DataError
 from cmcr.evaluation.linear_probe import probe_class, probe_value
@@ -68,32 +68,20 @@ def diagnose(
     train_index.check_apart(validation_index)
     method = load_method(weights.with_name(METHOD_FILE), method_class) if method_class else None
     encoder = make_image_encoder(job.teacher, teacher_weights)
-    positions = {
-        "fit": spread_positions(len(train_index), job.options.fit_scans),
-        "held out": spread_positions(len(validation_index), job.options.scans),
-    }
-    fit, held_out = (
-        gather(
-            index,
-            positions[part],
-            job.options.points_per_scan,
-            job.voxels,
-            job.images,
-            backbone,
-            method,
-            encoder,
-            job.compute.device,
-        )
-        for part, index in (("fit", train_index), ("held out", validation_index))
+    networks = FrozenNetworks(backbone, method, encoder, job.compute.device)
+    fit_scans, scans = (
+        whole_scans(index, spread_positions(len(index), number), job.voxels, job.images)
+        for index, number in ((train_index, job.options.fit_scans), (validation_index, job.options.scans))
     )
+    fit, held_out = (gather(part, job.options.points_per_scan, networks) for part in (fit_scans, scans))
     for index, gathered in ((train_index, fit), (validation_index, held_out)):
         _check_seen(index, gathered, job.options.critic.candidates)
     diagnosis = Diagnosis(
         **{name: getattr(job, name) for name in ("dataset", "pretrain_dataset", "method", "seed", "toy")},
         fit_split=train_index.split,
-        fit_scans=len(positions["fit"]),
+        fit_scans=len(fit_scans),
         split=validation_index.split,
-        scans=len(positions["held out"]),
+        scans=len(scans),
         candidates=job.options.critic.candidates,
         rows=measure(fit, held_out, job.options.critic, job.seed),
         provenance=collect_provenance(

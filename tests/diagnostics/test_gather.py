@@ -9,7 +9,7 @@ from baselines.cmcr import CMCR, CMCROptions
 from cmcr.data.batches import ScanDataset, collate
 from cmcr.data.images import ImageOptions
 from cmcr.data.pairs import pair_points_with_pixels
-from cmcr.diagnostics.gather import Gathered, gather, spread_positions
+from cmcr.diagnostics.gather import FrozenNetworks, Gathered, gather, spread_positions, whole_scans
 from cmcr.models.backbone import make_backbone
 from cmcr.models.image_encoder import SmallResNet, SmallTeacherOptions
 from cmcr.models.minkunet import MinkUNet
@@ -20,6 +20,7 @@ from .conftest import TEACHER
 
 IMAGES = ImageOptions(size=IMAGE_SIZE)
 POSITIONS = [0, 2]
+SCANS = whole_scans(invented_index(3), POSITIONS, VOXELS, IMAGES)
 
 
 def networks() -> tuple[MinkUNet, CMCR, SmallResNet]:
@@ -31,10 +32,7 @@ def networks() -> tuple[MinkUNet, CMCR, SmallResNet]:
 
 
 def gathered(points_per_scan: int = 1000) -> Gathered:
-    backbone, method, encoder = networks()
-    return gather(
-        invented_index(3), POSITIONS, points_per_scan, VOXELS, IMAGES, backbone, method, encoder, device="cpu"
-    )
+    return gather(SCANS, points_per_scan, FrozenNetworks(*networks(), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -111,9 +109,9 @@ def test_a_draw_is_part_of_all_points_and_the_same_for_every_network() -> None:
 
 @pytest.mark.usefixtures("pictures")
 def test_crops_are_left_out() -> None:
-    backbone, method, encoder = networks()
     options = ImageOptions.model_validate({"size": IMAGE_SIZE, "crop": {}})
-    found = gather(invented_index(3), POSITIONS, 1000, VOXELS, options, backbone, method, encoder, device="cpu")
+    scans = whole_scans(invented_index(3), POSITIONS, VOXELS, options)
+    found = gather(scans, 1000, FrozenNetworks(*networks(), device="cpu"))
     assert torch.equal(found.seen, gathered().seen)
     assert torch.equal(found.pixels["backbone"], gathered().pixels["backbone"])
 
@@ -121,5 +119,5 @@ def test_crops_are_left_out() -> None:
 @pytest.mark.usefixtures("pictures")
 def test_without_a_method_there_is_the_backbone_alone() -> None:
     backbone, _, encoder = networks()
-    found = gather(invented_index(3), POSITIONS, 50, VOXELS, IMAGES, backbone, None, encoder, device="cpu")
+    found = gather(SCANS, 50, FrozenNetworks(backbone, None, encoder, device="cpu"))
     assert set(found.points) == set(found.pixels) == {"backbone"}
