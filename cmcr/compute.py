@@ -54,7 +54,7 @@ class ComputeOptions(Options):
 
 
 def prepare(compute: ComputeOptions, seed: int) -> None:
-    """Prepare this process: threads, GPU, engine, deterministic algorithms, and the seed of parameter initialisation."""
+    """Prepare this process: threads, GPU, engine, deterministic algorithms, the seed of parameter initialisation."""
     follow()
     torch.set_num_threads(compute.threads)
     if compute.device == "cuda" and rank() > 0:

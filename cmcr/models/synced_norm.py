@@ -67,10 +67,14 @@ def _move_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, count: Tensor, mean
 
 
 class _Normalise(torch.autograd.Function):
-    """Returns the normalised rows, and the number, mean and (biased) variance of the rows of all processes."""
+    """Returns the normalised rows, and the number, mean and (biased) variance of the rows of all processes.
+
+    Rows in half precision come back in it; between, everything is in the precision of the weights.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows_NC: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, given_NC: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float) -> tuple[Tensor, ...]:
+        rows_NC = given_NC.to(weight_C.dtype)
         own = rows_NC.new_tensor([len(rows_NC)])
         mean_C = rows_NC.sum(dim=0) / own.clamp(min=1)
         # One row for each process: every one fills in its own. Squares are taken around its own mean, where they are
@@ -86,16 +90,17 @@ class _Normalise(torch.autograd.Function):
         squares_C = (squares_WC + count_W1 * (mean_WC - mean_C).square()).sum(dim=0)
         variance_C = squares_C / count.clamp(min=1)
         scale_C = (variance_C + eps).rsqrt()
-        ctx.save_for_backward(rows_NC, weight_C, mean_C, scale_C, count)
+        ctx.save_for_backward(given_NC, weight_C, mean_C, scale_C, count)
         ctx.mark_non_differentiable(count, mean_C, variance_C)
-        return (rows_NC - mean_C) * (scale_C * weight_C) + bias_C, count, mean_C, variance_C
+        normal_NC = (rows_NC - mean_C) * (scale_C * weight_C) + bias_C
+        return normal_NC.to(given_NC.dtype), count, mean_C, variance_C
 
     @staticmethod
-    def backward(ctx: Any, gradient_NC: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, given_NC: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         rows_NC, weight_C, mean_C, scale_C, count = ctx.saved_tensors
-        normal_NC = (rows_NC - mean_C) * scale_C
+        normal_NC, gradient_NC = (rows_NC.to(weight_C.dtype) - mean_C) * scale_C, given_NC.to(weight_C.dtype)
         of_bias_C, of_weight_C = gradient_NC.sum(dim=0), (gradient_NC * normal_NC).sum(dim=0)
         # The statistics depend on the rows of all and serve the losses of all; the parameters' gradients are DDP's.
         all_2C = summed_over_processes(torch.stack([of_bias_C, of_weight_C])) / count.clamp(min=1)
         of_rows_NC = (gradient_NC - all_2C[0] - normal_NC * all_2C[1]) * (scale_C * weight_C)
-        return of_rows_NC, of_weight_C, of_bias_C, None
+        return of_rows_NC.to(rows_NC.dtype), of_weight_C, of_bias_C, None
