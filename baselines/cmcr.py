@@ -41,13 +41,13 @@ from cmcr.losses.info_nce import info_nce
 from cmcr.losses.kl_bottleneck import GaussianBottleneck
 from cmcr.losses.occupancy import Meetings, OccupancyOptions, estimate_occupancy, meet, occupancy_losses
 from cmcr.losses.orthogonality import orthogonality
-from cmcr.losses.processes import gathered_over_processes
 from cmcr.models.feature_replacement import replace_masked_features
 from cmcr.models.image_decoder import ImageDecoder, decoded_size
 from cmcr.models.occupancy_head import OccupancyHead
 from cmcr.options import Options, Weight
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
 from cmcr.pretrain.views import Matched, Rebuilt, Shows, Survey
+from cmcr.processes import gathered_over_processes
 
 ACCURACY_EVERY = 8  # The logged occupancy accuracy is that of every eighth query: enough for a curve.
 

@@ -16,7 +16,8 @@ from cmcr.pretrain.job import PretrainJob
 from cmcr.split_sizes import split_size
 from cmcr.tasks.job import FinetuneJob
 
-#: Of any job, in MB: on the toy city, jobs of the default config peak at 1,000 (``max_rss`` of their benchmarks).
+#: Of each process of any job, in MB: on the toy city, jobs of the default config peak at 1,000 (``max_rss`` of their
+#: benchmarks).
 BASE_MB = {"cpu": 3000, "cuda": 12000}
 #: Of each process that loads data, in MB. It shares most of its memory with the job; this counts it as if not.
 WORKER_MB = 2000
@@ -33,19 +34,23 @@ NUSCENES_RETURNS = 32 * 1100
 
 
 class Demand(NamedTuple):
-    """What one job asks for.
+    """What one job asks for, all its processes together.
 
     Attributes:
         memory_mb: main memory in MB, not the GPU's.
         minutes: of wall time.
+        threads: of the CPU.
+        gpus: their number.
     """
 
     memory_mb: int
     minutes: int
+    threads: int = 1
+    gpus: int = 0
 
     def at(self, attempt: int) -> Demand:
         """Return what the job asks for at its ``attempt``-th start: as much again each time, at most a day."""
-        return Demand(self.memory_mb * attempt, min(self.minutes * attempt, MAX_MINUTES))
+        return self._replace(memory_mb=self.memory_mb * attempt, minutes=min(self.minutes * attempt, MAX_MINUTES))
 
     @property
     def short(self) -> bool:
@@ -56,7 +61,8 @@ class Demand(NamedTuple):
 def pretrain_demand(config: Config, job: PretrainJob) -> Demand:
     """Return the demand of one pre-training: a pass over the split for each epoch."""
     demand = _demand(_pretraining(config), job.compute, job.recipe.epochs, job.recipe.workers)
-    return demand._replace(memory_mb=demand.memory_mb + job.images.cache_mb * max(1, job.recipe.workers))
+    kept = job.images.cache_mb * max(1, job.recipe.workers)
+    return demand._replace(memory_mb=demand.memory_mb + job.compute.devices * kept)
 
 
 def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
@@ -66,13 +72,14 @@ def finetune_demand(config: Config, job: FinetuneJob) -> Demand:
     passes = variants * (job.recipe.epochs * job.label_percent / 100 + 1)
     demand = _demand([dataset], job.compute, passes, job.recipe.workers)
     if job.protocol == "linear_probe" and job.augmentation is None and isinstance(job.backbone, MinkUNetOptions):
-        demand = demand._replace(memory_mb=demand.memory_mb + frozen_features_mb(dataset, job.backbone.planes[-1]))
+        kept = frozen_features_mb(dataset, job.backbone.planes[-1])
+        demand = demand._replace(memory_mb=demand.memory_mb + job.compute.devices * kept)
     return demand
 
 
 def pass_demand(config: Config, passes: float = 1) -> Demand:
     """Return the demand of a job that goes ``passes`` times over the scans of pre-training."""
-    return _demand(_pretraining(config), config.compute, passes, 0)
+    return _demand(_pretraining(config), config.compute.model_copy(update={"devices": 1}), passes, 0)
 
 
 def frozen_features_mb(dataset: DatasetOptions, channels: int) -> int:
@@ -91,4 +98,10 @@ def _pretraining(config: Config) -> list[DatasetOptions]:
 def _demand(datasets: Sequence[DatasetOptions], compute: ComputeOptions, passes: float, workers: int) -> Demand:
     one_pass = sum(PASS_MINUTES[dataset.toy is not None] for dataset in datasets)
     minutes = BASE_MINUTES + round(passes * one_pass)
-    return Demand(BASE_MB[compute.device] + workers * WORKER_MB, min(minutes, MAX_MINUTES))
+    return Demand(
+        memory_mb=compute.devices * (BASE_MB[compute.device] + workers * WORKER_MB),
+        # As if one device did all: how much faster several are, nobody has measured.
+        minutes=min(minutes, MAX_MINUTES),
+        threads=compute.devices * compute.threads,
+        gpus=compute.devices * (compute.device == "cuda"),
+    )

@@ -130,20 +130,36 @@ class Plan:
             for network in self.networks:
                 how = self._network(network, source).how
                 with _naming(f"{source}: methods.{row}.recipe", Recipe):
-                    how.recipe.merged_with(method.recipe)
+                    recipe = how.recipe.merged_with(method.recipe)
+                if self.classes[row].pretrains and method.weights is None:
+                    at = f"methods.{row}" if "batch_size" in method.recipe else "pretrain"
+                    self._check_batch(f"{source}: {at}.recipe", recipe)
                 with _naming(f"{source}: methods.{row}.augmentation", PointAugmentation):
                     how.augmentation.merged_with(method.augmentation)
             if method.weights is not None and not self.classes[row].pretrains:
                 raise ConfigError(f"{source}: methods.{row}: weights for {method.plugin}, which does not pre-train")
         for task, dataset, options in self.config.tasks.items():
             finetune = options.finetune
+            if options.linear_probe is not None:
+                where = f"{source}: tasks.{task}.{dataset}.linear_probe.recipe"
+                self._check_batch(where, options.linear_probe.recipe)
             if finetune is not None:
                 where = f"{source}: tasks.{task}.{dataset}.finetune"
-                for percent, fields in finetune.recipe_by_percent.items():
-                    with _naming(f"{where}.recipe_by_percent.{percent:g}", Recipe):
-                        finetune.recipe.merged_with(fields)
-                with _naming(f"{where}.recipe_without_pretraining", Recipe):
-                    finetune.recipe.merged_with(finetune.recipe_without_pretraining)
+                self._check_batch(f"{where}.recipe", finetune.recipe)
+                replaced = {
+                    f"{where}.recipe_by_percent.{percent:g}": fields
+                    for percent, fields in finetune.recipe_by_percent.items()
+                } | {f"{where}.recipe_without_pretraining": finetune.recipe_without_pretraining}
+                for place, fields in replaced.items():
+                    with _naming(place, Recipe):
+                        recipe = finetune.recipe.merged_with(fields)
+                    self._check_batch(place, recipe)
+
+    def _check_batch(self, where: str, recipe: Recipe) -> None:
+        try:
+            self.config.compute.check_batch(recipe, where)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     @property
     def networks(self) -> list[NetworkName]:
@@ -280,9 +296,9 @@ class Plan:
     def pretrain_job(self, method: str, seed: int, network: NetworkName = MINKUNET) -> PretrainJob:
         """Describe one pre-training; without training, the job does not depend on how others train."""
         config, options = self.config, self.config.methods[method]
-        backbone, grid, how = self._network(network)
+        (backbone, grid, how), compute = self._network(network), config.compute
         if not self.classes[method].pretrains:
-            how = _NO_TRAINING
+            how, compute = _NO_TRAINING, compute.model_copy(update={"devices": 1})
         return PretrainJob(
             method=method,
             options=self.classes[method].Options.model_validate(options.options).model_dump(mode="json"),
@@ -293,7 +309,7 @@ class Plan:
             augmentation=how.augmentation.merged_with(options.augmentation),
             images=how.images,
             superpixels=how.superpixels if self.classes[method].needs_superpixels else None,
-            compute=config.compute,
+            compute=compute,
         )
 
     def shows(self, method: str) -> Shows:

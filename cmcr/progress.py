@@ -18,7 +18,7 @@ LINE_EVERY_S = 30.0
 
 def progress(items: Iterable[Item], total: int, what: str, logger: logging.Logger) -> Iterator[Item]:
     """Yield ``items``, showing how far it is: ``what`` stands in front, as in ``scoring 120/6019``."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
     started = last = time.monotonic()

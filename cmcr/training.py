@@ -8,14 +8,16 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 from lightning_utilities.core.apply_func import apply_to_collection
@@ -28,12 +30,15 @@ from cmcr.data.batches import collate
 from cmcr.data.draws import SeededSampler
 from cmcr.errors import CMCRError
 from cmcr.files import exclusive
+from cmcr.models.synced_norm import synced_norms
+from cmcr.processes import end, is_of_another, lead, mean_over_processes, rank
 from cmcr.recipe import Recipe, make_optimizer
-from cmcr.training_callbacks import Course, KeepCheckpoint, LogLines, LossBar
+from cmcr.training_callbacks import Course, EndTogether, KeepCheckpoint, LogLines, LossBar
 
 logger = logging.getLogger(__name__)
 # Lightning advises at length on matters that are decided here on purpose.
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+for name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 _RESUME = "resume"
 
@@ -85,8 +90,8 @@ class TrainingModule(pl.LightningModule):
             )
         return {
             "loss": loss,
-            "parts": {name: value.detach() for name, value in losses.items()},
-            "measured": {name: value.detach() for name, value in self.measured.items()},
+            "parts": mean_over_processes(losses),
+            "measured": mean_over_processes(self.measured),
         }
 
     def configure_optimizers(self):
@@ -99,18 +104,20 @@ def make_loader(
     dataset: Dataset[Any],
     recipe: Recipe,
     seed: int,
+    devices: int,
     wanted: NDArray[np.bool_] | None = None,
     collate_fn: Callable[[Sequence[Any]], Any] = collate,
 ) -> DataLoader[Any]:
     """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept.
 
-    Every batch holds one of the ``wanted`` scans, a mask over the data set, where there is one.
+    On several devices each process loads its share of every batch (`SeededSampler`). Every share holds one of the
+    ``wanted`` scans, a mask over the data set, where there is one.
     """
     length: int = len(dataset)  # type: ignore[arg-type]  # torch leaves its length out of the type
-    sampler = SeededSampler(length, seed, wanted, recipe.batch_size)
+    sampler = SeededSampler(length, seed, wanted, recipe.batch_size, rank(), devices)
     return DataLoader(
         dataset,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.batch_size // devices,
         sampler=sampler,
         collate_fn=collate_fn,
         num_workers=recipe.workers,
@@ -125,7 +132,13 @@ def total_steps(scans: int, recipe: Recipe) -> int:
 
 @contextmanager
 def job_folder(folder: Path) -> Iterator[None]:
-    """Hold a job's folder (see `exclusive`). Once the block ends well, what a resume would need is deleted."""
+    """Hold a job's folder (see `exclusive`). Once the block ends well, what a resume would need is deleted.
+
+    Of several processes the first one does both; the others are started while it holds the folder.
+    """
+    if rank() > 0:
+        yield
+        return
     with exclusive(folder):
         yield
         for left in folder.glob(f"**/{_RESUME}"):
@@ -137,6 +150,10 @@ def train(
 ) -> None:
     """Train ``module`` for its recipe's epochs, inside of `job_folder`.
 
+    On several devices, the first call starts the other processes, which come here by themselves; `leave_to_the_first`
+    ends them when the last training of the job is over. Gradients are the mean over the processes, BatchNorm takes its
+    statistics from all of them, and what is logged is their mean.
+
     ``folder`` gets ``metrics.csv``, TensorBoard's file and a checkpoint: about ten are written over a run, each over
     the last, one of them at its end. A run that was killed goes on from there and ends as if it had not been, with the
     same weights and the same ``metrics.csv``. A checkpoint of another ``identity`` is not used.
@@ -144,40 +161,65 @@ def train(
     Args:
         module: what to train.
         loader: its batches, from `make_loader`.
-        compute: the device.
+        compute: the device, or how many of them.
         folder: of this run.
         identity: hash of all that decides its outcome.
 
     Raises:
-        CMCRError: a loss is not finite, or the process was asked to end.
+        CMCRError: a loss is not finite, the process was asked to end, there are fewer GPUs than devices, or another
+            process has failed.
     """
     checkpoint = folder / _RESUME / f"{identity[:16]}.ckpt"
-    if not checkpoint.is_file():
+    first, several = rank() == 0, compute.devices > 1
+    if first and not checkpoint.is_file():
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
-    on_terminal = sys.stderr.isatty()
+    if several:
+        _check_devices(compute)
+        lead(compute.threads)
+    shown = first and sys.stderr.isatty()
+    speaking: list[Callback] = [Course(folder, module.recipe, module.total_steps)]
+    speaking += [LossBar() if shown else LogLines(module.total_steps)]
     trainer = pl.Trainer(
         accelerator="gpu" if compute.device == "cuda" else "cpu",
-        devices=1,
+        devices=compute.devices,
+        strategy=DDPStrategy() if several else "auto",
+        use_distributed_sampler=False,  # the loader's own shares the batches out
         plugins=LightningEnvironment(),  # otherwise a cluster's variables would be taken for a run on many machines
         max_epochs=module.recipe.epochs,
         logger=False,
         callbacks=[
-            Course(folder, module.recipe, module.total_steps),
-            LossBar() if on_terminal else LogLines(module.total_steps),
+            *(speaking if first else []),
+            *([EndTogether()] if several else []),
             KeepCheckpoint(checkpoint, module.recipe.epochs),
         ],
-        enable_progress_bar=on_terminal,
+        enable_progress_bar=shown,
         enable_model_summary=False,
         enable_checkpointing=True,
         deterministic=True if compute.device == "cpu" else "warn" if compute.deterministic else False,
     )
+    # All processes see the same: none of them has the first one write before they have met.
     resume = checkpoint if checkpoint.is_file() else None
     if resume:
         logger.info("resuming from %s", resume)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), synced_norms(module) if several else nullcontext():
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on loader processes
         warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own use of torch
         try:
             trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
         except SIGTERMException:  # Lightning's; it would end the process as if all were well
-            raise CMCRError(f"{folder}: stopped by SIGTERM\n  way out:  the same command goes on from here") from None
+            end(f"{folder}: stopped by SIGTERM\n  way out:  the same command goes on from here")
+        except Exception as error:
+            if not several or not is_of_another(error):
+                raise
+            end(
+                f"{folder}: another one of this run's {compute.devices} processes has ended before its time\n"
+                "  way out:  mend what it says above; the same command then goes on from here"
+            )
+
+
+def _check_devices(compute: ComputeOptions) -> None:
+    if compute.device == "cuda" and torch.cuda.device_count() < compute.devices:
+        raise CMCRError(
+            f"compute.devices\n  expected: {compute.devices} GPUs that this process sees\n"
+            f"  found:    {torch.cuda.device_count()}\n  way out:  fewer devices, or more GPUs for this job"
+        )

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import csv
 import logging
+import signal
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.tensorboard import SummaryWriter
 
 from cmcr.files import atomic_path, write_text, writing
+from cmcr.processes import summed_over_processes
 from cmcr.recipe import Recipe, schedule_factor
 
 logger = logging.getLogger(__name__)
@@ -31,7 +35,8 @@ ROWS, LINES, CHECKPOINTS = 500, 20, 10
 def loss_values(outputs: Mapping[str, Any]) -> dict[str, float]:
     """Return the sum and the parts of a step's loss."""
     parts = {name: float(value) for name, value in outputs["parts"].items()}
-    return {"loss": float(outputs["loss"])} | (parts if len(parts) > 1 else {})
+    total = torch.stack(list(outputs["parts"].values())).sum()
+    return {"loss": float(total)} | (parts if len(parts) > 1 else {})
 
 
 def measured_values(outputs: Mapping[str, Any]) -> dict[str, float]:
@@ -142,6 +147,8 @@ class LossBar(TQDMProgressBar):
 class KeepCheckpoint(Checkpoint):
     """Write a checkpoint about ten times over a run, each over the last, the last one at its end.
 
+    Every process of a run calls it, and the first one writes.
+
     Lightning's own `ModelCheckpoint` is more than this asks for. As a subclass of `Checkpoint` it is called after all
     other callbacks of an epoch's end.
     """
@@ -154,5 +161,27 @@ class KeepCheckpoint(Checkpoint):
         finished = trainer.current_epoch + 1
         if finished % self.every and finished != self.epochs:
             return
-        with atomic_path(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+        with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as path:
+            trainer.save_checkpoint(path)
+
+
+class EndTogether(Callback):
+    """Let SIGTERM, sent to one process of several or to all, end all of them behind the same step.
+
+    Lightning's own handler talks to the other processes at once, wherever these are, also in the middle of other talk.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the place of Lightning's handler, which restores the one before at the end."""
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """End the run if any process is asked to."""
+        if summed_over_processes(torch.tensor(int(self.asked), device=pl_module.device)):
+            raise SIGTERMException

@@ -142,6 +142,41 @@ def test_what_the_plan_finds_names_its_place_too(toy: dict[str, Any], key: str, 
         Plan.of(config, "my.yaml")
 
 
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"pretrain.recipe": {"epochs": 1, "batch_size": 4}}, "pretrain.recipe"),
+        ({"methods.ppkt.recipe": {"batch_size": 4}}, "methods.ppkt.recipe"),
+        ({"{}.linear_probe.recipe": {"epochs": 1, "batch_size": 4}}, "{}.linear_probe.recipe"),
+        ({"{}.finetune.recipe": {"epochs": 1, "batch_size": 4}}, "{}.finetune.recipe"),
+        ({"{}.finetune.recipe_by_percent": {10: {"batch_size": 4}}}, "{}.finetune.recipe_by_percent.10"),
+        ({"{}.finetune.recipe_without_pretraining": {"batch_size": 4}}, "{}.finetune.recipe_without_pretraining"),
+        ({}, None),
+    ],
+)
+def test_a_batch_that_devices_cannot_share_is_refused_at_its_place(
+    toy: dict[str, Any], changes: dict[str, Any], place: str | None
+) -> None:
+    task = "tasks.segmentation.toy_nuscenes"
+    values = changed(toy, "compute", {"devices": 3})
+    for group in ("pretrain", f"{task}.linear_probe", f"{task}.finetune"):
+        values = changed(values, f"{group}.recipe", {"epochs": 1, "batch_size": 6})
+    for key in ("recipe_by_percent", "recipe_without_pretraining"):
+        values = changed(values, f"{task}.finetune.{key}", {})
+    values["methods"] = {"scratch": {}, "ppkt": {}}
+    for key, value in changes.items():
+        values = changed(values, key.format(task), value)
+    config = parse_config(values, "my.yaml")
+    if place is None:
+        plan = Plan.of(config, "my.yaml")
+        assert plan.pretrain_job("ppkt", 0).compute.devices == 3
+        assert plan.pretrain_job("scratch", 0).compute.devices == 1
+        return
+    expected = f"my.yaml: {place.format(task)}.batch_size\n  expected: a multiple of 3.*\n  found:    4\n  way out:"
+    with pytest.raises(ConfigError, match=expected):
+        Plan.of(config, "my.yaml")
+
+
 def test_recipes_are_merged_from_general_to_special(toy: dict[str, Any]) -> None:
     finetune = "tasks.segmentation.toy_nuscenes.finetune"
     values = changed(toy, f"{finetune}.recipe_by_percent", {1: {"epochs": 77, "lr": 0.5}})

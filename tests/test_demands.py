@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import pytest
 import yaml
 from nuscenes.utils import splits
 
@@ -14,6 +16,7 @@ from cmcr.demands import (
     Demand,
     finetune_demand,
     frozen_features_mb,
+    pass_demand,
     pretrain_demand,
 )
 from cmcr.plan import Plan
@@ -29,7 +32,7 @@ def plan_of(name: str) -> Plan:
 def test_long_jobs_ask_for_a_day_and_short_ones_share_a_submission() -> None:
     plan = plan_of("paper.yaml")
     pretraining = pretrain_demand(plan.config, plan.pretrain_job("ppkt", 0))
-    assert pretraining == Demand(BASE_MB["cuda"] + 8 * WORKER_MB, MAX_MINUTES)
+    assert pretraining == Demand(BASE_MB["cuda"] + 8 * WORKER_MB, MAX_MINUTES, threads=8, gpus=1)
     runs = [run for run in plan.runs() if (run.task, run.dataset) == ("segmentation", "nuscenes")]
     finetunings = {run.percent: plan.finetune_job(run) for run in runs if run.protocol == "finetune"}
     short = {percent: finetune_demand(plan.config, job).short for percent, job in finetunings.items()}
@@ -44,9 +47,29 @@ def test_all_of_the_toy_city_is_short() -> None:
 
 
 def test_a_second_attempt_gets_more_but_no_more_than_a_day() -> None:
-    assert Demand(1000, 60).at(1) == (1000, 60)
-    assert Demand(1000, 60).at(3) == (3000, 180)
-    assert Demand(1000, 1000).at(2) == (2000, MAX_MINUTES)
+    assert Demand(1000, 60, threads=2, gpus=1).at(1) == (1000, 60, 2, 1)
+    assert Demand(1000, 60, threads=2, gpus=1).at(3) == (3000, 180, 2, 1)
+    assert Demand(1000, 1000).at(2) == (2000, MAX_MINUTES, 1, 0)
+
+
+@pytest.mark.parametrize(("config", "devices", "gpus"), [("paper.yaml", 4, 4), ("smoke.yaml", 2, 0)])
+def test_several_devices_need_as_much_as_so_many_jobs_at_once(config: str, devices: int, gpus: int) -> None:
+    one = plan_of(config)
+    compute = one.config.compute.model_copy(update={"devices": devices})
+    several = dataclasses.replace(one, config=one.config.model_copy(update={"compute": compute}))
+    run = next(run for run in one.runs() if run.protocol == "linear_probe")
+    for demand in (
+        lambda plan: pretrain_demand(plan.config, plan.pretrain_job("ppkt", 0)),
+        lambda plan: finetune_demand(plan.config, plan.finetune_job(run)),
+    ):
+        both = [demand(plan) for plan in (one, several)]
+        assert both[1].memory_mb == devices * both[0].memory_mb
+        assert both[1].minutes == both[0].minutes
+        assert both[1].threads == devices * compute.threads
+        assert both[1].gpus == gpus
+    # Without training there is nothing to share.
+    assert several.pretrain_job("scratch", 0) == one.pretrain_job("scratch", 0)
+    assert pass_demand(several.config) == pass_demand(one.config)
 
 
 def test_frozen_features_are_added_where_they_are_kept() -> None:

@@ -27,27 +27,57 @@ class Draw(NamedTuple):
     position: int
 
 
-class SeededSampler(Sampler[Draw]):
-    """Visits every scan once per epoch in an order that depends on (seed, epoch) alone."""
+def seed_of_step(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what a process draws in a step beside its scans. The first one draws as if it were alone."""
+    together = seed * 1_000_003 + step
+    if rank == 0:
+        return together
+    # Hashed: torch's generator takes 32 bits of a seed, and sums of the three would meet.
+    return int(np.random.SeedSequence(together, spawn_key=(rank,)).generate_state(1)[0])
 
-    def __init__(self, length: int, seed: int, wanted: NDArray[np.bool_] | None = None, batch_size: int = 1):
+
+class SeededSampler(Sampler[Draw]):
+    """Visits every scan once per epoch in an order that depends on (seed, epoch) alone.
+
+    Of several processes each visits its share: every batch of this order is cut into as many slices of equal length,
+    the first for the first process, and so on. A last, smaller batch is first filled up from the beginning of the
+    epoch's order to a multiple of their number; the scans that fill it come twice in that epoch.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        wanted: NDArray[np.bool_] | None = None,
+        batch_size: int = 1,
+        rank: int = 0,
+        processes: int = 1,
+    ):
         """Visit ``length`` scans.
 
         Args:
             length: their number.
             seed: of the run.
-            wanted: (length,) scans of which every batch is to begin with one; None asks for nothing.
-            batch_size: scans of a batch, where some are wanted.
+            wanted: (length,) scans of which every slice of a batch is to begin with one, so that no process is without;
+                None asks for nothing. Only with these the order depends on the number of processes, too.
+            batch_size: scans of a batch, of all processes together and a multiple of their number.
+            rank: of this process.
+            processes: their number.
 
         Raises:
-            ConfigError: there are more batches than such scans.
+            ConfigError: there are more slices than such scans.
         """
-        self.length, self.seed, self.epoch = length, seed, 0
-        self.wanted, self.batch_size = wanted, batch_size
-        if wanted is not None and wanted.sum() < math.ceil(length / batch_size):
+        self.seed, self.epoch, self.rank, self.processes = seed, 0, rank, processes
+        self.length, self.wanted, self.share = length, wanted, batch_size // processes
+        # Lengths of the slices in the order of a whole epoch.
+        whole, rest = divmod(length, batch_size)
+        last = [math.ceil(rest / processes)] * processes if rest else []
+        self.slices = np.array([self.share] * (whole * processes) + last)
+        if wanted is not None and wanted.sum() < len(self.slices):
+            shares = f", on {processes} devices {len(self.slices)} shares" if processes > 1 else ""
             raise ConfigError(
                 f"pretrain.recipe.batch_size: {batch_size} makes {math.ceil(length / batch_size)} batches of {length} "
-                f"scans\n  expected: a scan with images in each\n  found:    {wanted.sum()} such scans\n"
+                f"scans{shares}\n  expected: a scan with images in each\n  found:    {wanted.sum()} such scans\n"
                 "  way out:  larger batches, or fewer data sets without cameras in pretrain.dataset"
             )
 
@@ -56,18 +86,19 @@ class SeededSampler(Sampler[Draw]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return int(self.slices[self.rank :: self.processes].sum())
 
     def __iter__(self) -> Iterator[Draw]:
         order = make_generator(self.seed, "order", self.epoch).permutation(self.length)
+        order = np.resize(order, self.slices.sum())  # filled up from its beginning
         if self.wanted is not None:
-            order = _dealt(order, self.wanted[order], self.batch_size)
-        return (Draw(self.epoch, int(position)) for position in order)
+            order = _dealt(order, self.wanted[order], self.slices)
+        own = np.split(order, self.slices.cumsum()[:-1])[self.rank :: self.processes]
+        return (Draw(self.epoch, int(position)) for position in np.concatenate(own))
 
 
-def _dealt(order: NDArray[np.int64], wanted: NDArray[np.bool_], batch_size: int) -> NDArray[np.int64]:
-    """Return ``order`` with one of its ``wanted`` places moved to the front of each batch, all else as it was."""
-    batches = math.ceil(len(order) / batch_size)
-    front = np.flatnonzero(wanted)[:batches]
+def _dealt(order: NDArray[np.int64], wanted: NDArray[np.bool_], slices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``order`` with one of its ``wanted`` places moved to the front of each slice, all else as it was."""
+    front = np.flatnonzero(wanted)[: len(slices)]
     others = np.delete(order, front)
-    return np.insert(others, np.arange(batches) * (batch_size - 1), order[front])
+    return np.insert(others, slices.cumsum() - slices - np.arange(len(slices)), order[front])

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from cmcr.losses.processes import summed_over_processes
 from cmcr.options import Options
+from cmcr.processes import summed_over_processes
 
 DEAD_AFTER = 100
 """Updates in a row without a pick after which a code counts as dead; chosen here: at CMCR's 2048 pairs and 400 codes a

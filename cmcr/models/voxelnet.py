@@ -12,6 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cmcr.data.range_grid import RangeGrid
+from cmcr.models.synced_norm import RowNorm
 from cmcr.options import Options
 from cmcr.sparse.volume import SparseVolume, SubmanifoldVolumeConvolution, VolumeConvolution
 
@@ -62,12 +63,12 @@ class _Block(nn.Module):
     def __init__(self, convolution: nn.Module, channels: int, momentum: float):
         super().__init__()
         self.convolution = convolution
-        self.norm = nn.BatchNorm1d(channels, eps=1e-3, momentum=momentum)
+        # Far from all points a batch may have no cell at all.
+        self.norm = RowNorm(channels, eps=1e-3, momentum=momentum)
 
     def forward(self, x: SparseVolume) -> SparseVolume:
         y = self.convolution(x)
-        # Far from all points a batch may have no cell at all; without cells BatchNorm has no statistics.
-        return y.replace(self.norm(y.features).relu_()) if len(y) else y
+        return y.replace(self.norm(y.features).relu_())
 
 
 class VoxelNet(nn.Module):

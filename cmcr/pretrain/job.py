@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
@@ -38,3 +38,8 @@ class PretrainJob(Options):
     """How the images are cut into superpixels, for a method that needs them."""
     compute: ComputeOptions
     """Device and threads."""
+
+    @model_validator(mode="after")
+    def _batch_is_shared_out(self) -> PretrainJob:
+        self.compute.check_batch(self.recipe)
+        return self

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cmcr.compute import prepare
 from cmcr.data.batches import Batch, ScanDataset
+from cmcr.data.draws import seed_of_step
 from cmcr.data.image_bank import Bank, arrays_of
 from cmcr.data.joined import AnyIndex
 from cmcr.data.superpixels import SuperpixelFiles
@@ -30,6 +31,7 @@ from cmcr.models.image_encoder import ImageEncoder
 from cmcr.pretrain.job import PretrainJob
 from cmcr.pretrain.learned import METHOD_FILE, save_method
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
+from cmcr.processes import leave_to_the_first, rank
 from cmcr.sources import code_digest
 from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
 
@@ -56,12 +58,12 @@ class PretrainModule(TrainingModule):
         return self.in_float32(encoder, images)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the method's losses. Its randomness depends on (seed, step) alone, so that a resume repeats it."""
+        """Return the method's losses. Its randomness depends on (seed, step, rank), so that a resume repeats it."""
         step = Step(
             batch=batch,
             voxel_VC=self.in_float32(point_features, self.backbone, batch),
             encode=self.encode,
-            generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step),
+            generator=torch.Generator().manual_seed(seed_of_step(self.seed, self.global_step, rank())),
         )
         losses = self.method.losses(step)
         self.measured = step.log
@@ -116,6 +118,7 @@ def pretrain(
             if index is None:
                 raise ValueError(f"the method {job.method} needs training scans")
             method = _train(job, method_class, backbone, index, encoder, feature_bank, folder, superpixels)
+            leave_to_the_first()
             # First, so that whoever finds the backbone finds them too.
             save_method(folder / METHOD_FILE, method)
         record = BackboneRecord(
@@ -179,7 +182,7 @@ def _train(
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
     # Where some scans have no images, no batch is without any: a method that needs them would have nothing to learn.
     mixed = with_images and bool(has_images.any()) and not bool(has_images.all())
-    loader = make_loader(dataset, job.recipe, job.seed, has_images if mixed else None)
+    loader = make_loader(dataset, job.recipe, job.seed, job.compute.devices, has_images if mixed else None)
     train(module, loader, job.compute, folder, identity)
     return method
 

@@ -22,6 +22,7 @@ from cmcr.data.index import ScanIndex
 from cmcr.errors import ConfigError
 from cmcr.files import sha256_of_json
 from cmcr.models.backbone import BackboneRecord, load_backbone, read_record
+from cmcr.processes import leave_to_the_first
 from cmcr.progress import progress
 from cmcr.results.frames import FrameCounts, FramesRecord, write_frames
 from cmcr.results.provenance import collect_provenance, git_state
@@ -92,13 +93,16 @@ def finetune(
     _check(job, record, weights, train_index, labelled, validation_index)
     tokens = [train_index.records[position].token for position in labelled]
     checksums = [record.data_checksum, train_index.checksum, tokens, validation_index.checksum]
-    results: dict[str, tuple[list[Metric], NDArray[np.float64], TaskModel]] = {}
     with job_folder(folder):
         variants = job.batch_norm if job.protocol == "linear_probe" else ("stored",)
-        for variant in variants:
-            logs = folder / variant if len(variants) > 1 else folder
-            model = _train_variant(job, variant, weights, train_index, labelled, logs)
-            results[variant] = (*score(model, job, validation_index), model)
+        models = {
+            variant: _train_variant(
+                job, variant, weights, train_index, labelled, folder / variant if len(variants) > 1 else folder
+            )
+            for variant in variants
+        }
+        leave_to_the_first()
+        results = {name: (*score(model, job, validation_index), model) for name, model in models.items()}
         best = max(results, key=lambda name: _headline(results[name][0]))
         metrics, counts_FK, model = results[best]
         save_model(model_output, model, job, validation_index)
@@ -169,7 +173,8 @@ def _train_variant(
             list(labelled),
         ]
     )
-    train(module, make_loader(scans, job.recipe, job.seed, collate_fn=task.collate), job.compute, folder, identity)
+    loader = make_loader(scans, job.recipe, job.seed, job.compute.devices, collate_fn=task.collate)
+    train(module, loader, job.compute, folder, identity)
     return model
 
 

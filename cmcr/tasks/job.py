@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
@@ -50,3 +50,8 @@ class FinetuneJob(Options):
     """BatchNorm statistics that a linear probe tries; the strongest counts."""
     compute: ComputeOptions
     """Device and threads."""
+
+    @model_validator(mode="after")
+    def _batch_is_shared_out(self) -> FinetuneJob:
+        self.compute.check_batch(self.recipe)
+        return self

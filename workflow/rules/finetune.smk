@@ -24,9 +24,9 @@ rule finetune:
         get_finetune_group
     conda:
         "../../environment.yml"
-    threads: cfg.compute.threads
+    threads: lambda wildcards: get_finetune_demand(wildcards).threads
     resources:
-        gpu=1 if cfg.compute.device == "cuda" else 0,
+        gpu=lambda wildcards: get_finetune_demand(wildcards).gpus,
         mem_mb=get_finetune_memory,
         runtime=get_finetune_minutes,
     params:

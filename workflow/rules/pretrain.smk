@@ -97,9 +97,9 @@ rule pretrain:
         method=any_of(row for row in cfg.methods if row not in imported),
     conda:
         "../../environment.yml"
-    threads: cfg.compute.threads
+    threads: lambda wildcards: get_pretrain_demand(wildcards).threads
     resources:
-        gpu=1 if cfg.compute.device == "cuda" else 0,
+        gpu=lambda wildcards: get_pretrain_demand(wildcards).gpus,
         mem_mb=get_pretrain_memory,
         runtime=get_pretrain_minutes,
     params:
