@@ -73,6 +73,10 @@ class TrainingModule(pl.LightningModule):
         """Return the parameters that are trained at the heads' rate."""
         raise NotImplementedError
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+        """Copy a batch while the CPU goes on (Lightning calls this, and waits for what is no single tensor)."""
+        return batch.to(device, non_blocking=True)
+
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, object]:  # noqa: ARG002
         """Sum the losses.
 
@@ -104,24 +108,26 @@ def make_loader(
     dataset: Dataset[Any],
     recipe: Recipe,
     seed: int,
-    devices: int,
+    compute: ComputeOptions,
     wanted: NDArray[np.bool_] | None = None,
     collate_fn: Callable[[Sequence[Any]], Any] = collate,
 ) -> DataLoader[Any]:
     """Return the training loader of ``dataset`` (items by `Draw`); the last, smaller batch of an epoch is kept.
 
     On several devices each process loads its share of every batch (`SeededSampler`). Every share holds one of the
-    ``wanted`` scans, a mask over the data set, where there is one.
+    ``wanted`` scans, a mask over the data set, where there is one. For a GPU, batches lie where it reads them while the
+    CPU goes on.
     """
     length: int = len(dataset)  # type: ignore[arg-type]  # torch leaves its length out of the type
-    sampler = SeededSampler(length, seed, wanted, recipe.batch_size, rank(), devices)
+    sampler = SeededSampler(length, seed, wanted, recipe.batch_size, rank(), compute.devices)
     return DataLoader(
         dataset,
-        batch_size=recipe.batch_size // devices,
+        batch_size=recipe.batch_size // compute.devices,
         sampler=sampler,
         collate_fn=collate_fn,
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
+        pin_memory=compute.device == "cuda",
     )
 
 

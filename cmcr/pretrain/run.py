@@ -182,7 +182,7 @@ def _train(
     identity = sha256_of_json([job.model_dump(mode="json"), code, index.checksum, _teacher_hash(encoder, feature_bank)])
     # Where some scans have no images, no batch is without any: a method that needs them would have nothing to learn.
     mixed = with_images and bool(has_images.any()) and not bool(has_images.all())
-    loader = make_loader(dataset, job.recipe, job.seed, job.compute.devices, has_images if mixed else None)
+    loader = make_loader(dataset, job.recipe, job.seed, job.compute, has_images if mixed else None)
     train(module, loader, job.compute, folder, identity)
     return method
 

@@ -173,7 +173,7 @@ def _train_variant(
             list(labelled),
         ]
     )
-    loader = make_loader(scans, job.recipe, job.seed, job.compute.devices, collate_fn=task.collate)
+    loader = make_loader(scans, job.recipe, job.seed, job.compute, collate_fn=task.collate)
     train(module, loader, job.compute, folder, identity)
     return model
 
