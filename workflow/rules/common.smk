@@ -156,6 +156,11 @@ def get_scores(run):
     return get_finetuned(run, "scores.json")
 
 
+def get_part(wildcards):
+    """Task and data set of a table of scores; neither for the one that holds all."""
+    return wildcards.part.split(os.sep)[1:]
+
+
 def get_parts(**wanted):
     """The tables of scores that hold all runs of a task, a data set or a method; a table is made from these alone."""
     found = {(run.task, run.dataset) for run in runs if wanted.items() <= run._asdict().items()}

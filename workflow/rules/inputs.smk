@@ -3,7 +3,8 @@
 
 def get_collected(wildcards):
     """The scores of one task on one data set; all scores for the table that has no part."""
-    return [get_scores(run) for run in runs if wildcards.part in ("", f"/{run.task}/{run.dataset}")]
+    where = get_part(wildcards)
+    return [get_scores(run) for run in runs if where in ([], [run.task, run.dataset])]
 
 
 def get_raw_tables(wildcards):

@@ -13,7 +13,7 @@ rule collect_scores:
     conda:
         "../../environment.yml"
     params:
-        what=lambda wildcards: " of {1} on {2}".format(*wildcards.part.split("/")) if wildcards.part else "",
+        what=lambda wildcards: " of {} on {}".format(*get_part(wildcards)) if wildcards.part else "",
         code=get_code("collect"),
     message:
         "Gather all scores{params.what}"
