@@ -14,7 +14,9 @@ import torch
 
 from cmcr.results.scores import Hardware, Provenance
 
-PACKAGES = ("cmcr", "torch", "lightning", "transformers", "numpy", "nuscenes-devkit", "snakemake", "spconv-cu120")
+PACKAGES = ("cmcr", "torch", "lightning", "transformers", "numpy", "nuscenes-devkit", "snakemake")
+#: The names under which spconv is to be had, one for each version of CUDA.
+SPCONV = ("spconv-cu120", "spconv-cu124", "spconv-cu126")
 #: The folder that holds the package, and the parts of a checkout that can change a number. The config has its own hash.
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("cmcr", "baselines", "workflow", "Snakefile")
@@ -83,10 +85,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that a number depends on."""
     found = {}
-    for name in PACKAGES:
+    for name in PACKAGES + SPCONV:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # spconv-cu120 is only there on GPU machines
+        except PackageNotFoundError:  # spconv is only there on GPU machines
             continue
     return found
 

@@ -145,7 +145,7 @@ def choose_engine(device: str, deterministic: bool) -> str:
 
     Args:
         device: ``cpu`` or ``cuda``.
-        deterministic: whether the same sums have to come out every time; spconv's do not on a GPU.
+        deterministic: whether the same sums have to come out every time; spconv does not promise that.
     """
     ENGINES.pop(device, None)
     if device != "cuda":

@@ -16,14 +16,19 @@ _PAIRS = "pairs"
 class SpconvEngine(Engine):
     """spconv's implicit matrix products where the kernel allows them, in float32.
 
-    Under autocast, too: spconv has no kernels for bfloat16 and would take float16, in which small gradients vanish.
+    Under autocast, too: spconv 2.3 takes float16 then, whatever type was asked for, and small gradients vanish in it.
     """
 
     def __init__(self) -> None:
         self._layers: dict[tuple[int, int, int], nn.Module] = {}
 
-    def neighbours(self, voxels: Level, kernel_size: int, stride: int) -> spconv.SparseConvTensor:  # noqa: ARG002
-        """Return spconv's view of the voxels; the first convolution puts the pairs of its kernel into it."""
+    def neighbours(self, voxels: Level, kernel_size: int, stride: int) -> spconv.SparseConvTensor | None:  # noqa: ARG002
+        """Return spconv's view of the voxels; the first convolution puts the pairs of its kernel into it.
+
+        Where there is no voxel, as far from all points in a bounded grid, there is nothing to view.
+        """
+        if not len(voxels.coordinates):
+            return None
         scan, position = voxels.coordinates[:, :1], voxels.coordinates[:, 1:] // stride
         lowest = position.amin(0)
         # Counted from zero, and z first, as in spconv's examples: its kernels then number offsets as ours, x fastest.
@@ -32,10 +37,11 @@ class SpconvEngine(Engine):
         empty = torch.empty(len(indices), 1, device=indices.device)
         return spconv.SparseConvTensor(empty, indices, shape, int(scan.max()) + 1)
 
-    def convolve(self, features_VC: Tensor, weight: Tensor, neighbours: spconv.SparseConvTensor) -> Tensor:
+    def convolve(self, features_VC: Tensor, weight: Tensor, neighbours: spconv.SparseConvTensor | None) -> Tensor:
         """See `Engine`."""
         offsets, in_channels, out_channels = weight.shape
-        if offsets == 1:  # spconv 2.3 takes the weights of such a kernel in another layout than all others
+        # spconv 2.3 takes the weights of a kernel of one voxel in another layout than all others.
+        if neighbours is None or offsets == 1:
             return features_VC @ weight[0]
         size = round(offsets ** (1 / 3))
         layer = self._layer(in_channels, out_channels, size)

@@ -75,6 +75,18 @@ def test_pairs_are_made_once_for_each_level(device: str) -> None:
     assert list(x.cache.maps.values()) == [neighbours]
 
 
+def test_without_a_voxel_there_is_none_afterwards(device: str) -> None:
+    features = torch.zeros(0, 3, device=device, requires_grad=True)
+    weight = torch.ones(27, 3, 2, device=device, requires_grad=True)
+    x = SparseTensor(features, torch.zeros(0, 4, dtype=torch.int32, device=device))
+    y = ENGINES[device].submanifold(x, weight, 3).features
+    assert y.shape == (0, 2)
+    y.sum().backward()
+    assert features.grad is not None
+    assert weight.grad is not None
+    assert not weight.grad.any()
+
+
 def test_layers_draw_no_random_numbers(device: str) -> None:
     state = torch.get_rng_state()
     x = SparseTensor(torch.ones(1, 3, device=device), torch.zeros(1, 4, dtype=torch.int32, device=device))
