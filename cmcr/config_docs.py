@@ -22,7 +22,8 @@ mistyped key stops with the nearest valid one. A key without a default has to be
 
 | file | what it is for |
 | --- | --- |
-| `toy.yaml` | the default: the toy city, headline methods, three seeds; less than half an hour on 2 cores |
+| `toy.yaml` | the default: the toy city, headline methods, all tasks, two seeds; an hour or more on 2 cores |
+| `toy_full.yaml` | the toy city with every method, CMCR's ablations and three seeds; many hours on 2 cores |
 | `smoke.yaml` | the whole workflow in its smallest form, in minutes; its numbers mean nothing |
 | `real_keyframe.yaml` | PPKT on one real nuScenes keyframe, with a picture; it has no tables |
 | `paper.yaml` | nuScenes with the recipes of the SLidR family; needs the data and a GPU |
