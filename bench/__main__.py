@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench import data, engine, growth, losses, steps
+from bench import data, engine, growth, losses, scans, steps
 from bench.measure import Case, Times, race
 from cmcr.errors import CMCRError, ConfigError
 from cmcr.files import write_json, write_text
@@ -20,7 +20,7 @@ from cmcr.results.provenance import collect_provenance, git_state
 #: Calls that a profile is taken over.
 _PROFILED = 3
 
-CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES, **steps.CASES, **growth.CASES}
+CASES: dict[str, Case] = {**engine.CASES, **losses.CASES, **data.CASES, **scans.CASES, **steps.CASES, **growth.CASES}
 
 
 def main() -> int:

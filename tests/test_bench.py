@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import data, engine, growth, losses, steps
+from bench import data, engine, growth, losses, scans, steps
 from bench.__main__ import as_markdown, profiled
 from bench.measure import peak_mb, race
 
@@ -54,7 +54,9 @@ def test_every_stage_of_the_data_and_every_layer_can_be_called(monkeypatch: pyte
     monkeypatch.setattr(steps, "CITY", steps.CITY.model_copy(update={"azimuth_steps": 90}))
     for name in ("VOXELS", "POINTS", "PAIRS", "SCORED"):
         monkeypatch.setattr(growth, name, 100)
-    for case in {**data.CASES, **engine.CASES, **steps.CASES, **growth.CASES}.values():
+    for name in ("LABELLED", "POINTS", "INSTANCES", "SIDE"):
+        monkeypatch.setattr(scans, name, 50)
+    for case in {**data.CASES, **engine.CASES, **scans.CASES, **steps.CASES, **growth.CASES}.values():
         assert all(times.median > 0 for times in race(case.rivals(), rounds=1).values())
 
 
