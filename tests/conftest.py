@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# As `cmcr.cli` has it, before numpy is imported: two threads that wait for each other over a 4 x 4 matrix take a
+# thousand times as long on a busy machine.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import pytest
 from hypothesis import settings

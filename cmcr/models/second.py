@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ class Second(nn.Module):
 
     def forward(self, map_BCHW: Tensor) -> Any:
         """Return the output of the head."""
-        return self.head(self.above(map_BCHW))
+        # With the channels of a cell side by side, 3x3 convolutions of few channels take less time, on a CPU too.
+        return self.head(self.above(map_BCHW.contiguous(memory_format=torch.channels_last)))
 
     def losses(self, outputs: Any, batch: DetectionBatch) -> dict[str, Tensor]:
         """Return the weighted losses of the head; their sum is minimised."""
