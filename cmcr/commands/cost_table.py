@@ -52,6 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--methods", required=True, type=from_json(dict[str, MethodFiles]), help="files of each row by its key, JSON"
     )
     parser.add_argument("--device", required=True, choices=("cpu", "cuda"), help="what hours are counted of")
+    parser.add_argument("--devices", type=int, default=1, help="how many of them each job had (1)")
     parser.add_argument("--folder", required=True, type=Path, help="where the tables go")
     parser.add_argument("--figures", required=True, type=Path, help="where the figure goes")
 
@@ -62,7 +63,7 @@ def run(arguments: Namespace) -> None:
     costs = {method: _cost(files) for method, files in methods.items()}
     paths = [path for files in methods.values() for jobs in files.finetune.values() for path in jobs]
     scores = {str(path): read_scores(path) for path in paths}
-    table = cost_table(costs, scores.values(), arguments.device)
+    table = cost_table(costs, scores.values(), arguments.device, arguments.devices)
     write_tables(arguments.folder, "cost", [table])
     labels = {files.method: files.label for files in methods.values() if files.compared}
     of_row = {row.keys["method"]: row.cells[0] for row in table.rows}

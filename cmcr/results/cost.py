@@ -93,13 +93,14 @@ def read_timing(path: Path | str, starts: int) -> Timing | str:
         return NOT_TIMED
 
 
-def cost_table(costs: Mapping[str, MethodCost], scores: Iterable[Scores], device: str) -> Table:
+def cost_table(costs: Mapping[str, MethodCost], scores: Iterable[Scores], device: str, devices: int = 1) -> Table:
     """One row per method: what its pre-training and its fine-tuning cost, mean over the seeds.
 
     Args:
         costs: by method id, in printing order.
         scores: the runs behind them, which say what they were computed on.
         device: ``cpu`` or ``cuda``; what hours are counted of.
+        devices: that each job had.
 
     Raises:
         ScoresError: there is no method.
@@ -109,8 +110,8 @@ def cost_table(costs: Mapping[str, MethodCost], scores: Iterable[Scores], device
     hours = "GPU h" if device == "cuda" else "CPU h"
 
     def spent(timing: Timing) -> float:
-        # A job has one GPU for as long as it runs.
-        return (timing.wall_s if device == "cuda" else timing.cpu_s) / 3600
+        # A job has its GPUs for as long as it runs.
+        return (devices * timing.wall_s if device == "cuda" else timing.cpu_s) / 3600
 
     columns = [
         Column("pretrain/hours", hours, "Pre-training", False, 3),
@@ -169,6 +170,7 @@ def _caption(scores: Iterable[Scores], device: str) -> str:
     runs = list(scores)
     machines = {
         f"{hardware.gpu if device == 'cuda' else hardware.cpu}, {hardware.cores} cores, {hardware.threads} thread(s) a job"
+        + (f" on each of {hardware.devices} devices" if hardware.devices > 1 else "")
         for hardware in (run.provenance.hardware for run in runs)
     }
     toy = " on toy data" if any(run.toy for run in runs) else ""

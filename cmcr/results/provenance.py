@@ -24,7 +24,7 @@ NOT_A_CHECKOUT = "not a checkout"
 
 
 def collect_provenance(
-    config_hash: str, data_checksum: str, code: tuple[str, bool], started: float, threads: int
+    config_hash: str, data_checksum: str, code: tuple[str, bool], started: float, threads: int, devices: int = 1
 ) -> Provenance:
     """Describe the running process, at its end.
 
@@ -35,6 +35,7 @@ def collect_provenance(
         code: `git_state` at the start of the run.
         started: `time.monotonic` at the start of the run.
         threads: threads that torch was given.
+        devices: that shared the training.
     """
     commit, dirty = code
     return Provenance(
@@ -47,6 +48,7 @@ def collect_provenance(
             cpu=cpu_model(),
             cores=os.cpu_count() or 1,
             threads=threads,
+            devices=devices,
             gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
             platform=platform.platform(),
         ),

@@ -53,6 +53,9 @@ class Hardware(Record):
     cpu: str
     cores: PositiveInt
     threads: PositiveInt
+    """Of each process."""
+    devices: PositiveInt = 1
+    """That shared the training, each with a process of its own."""
     gpu: str
     """Name of the device, or ``none``."""
     platform: str

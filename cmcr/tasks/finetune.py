@@ -122,6 +122,7 @@ def finetune(
                 code=code,
                 started=started,
                 threads=job.compute.threads,
+                devices=job.compute.devices,
             ),
         )
         write_scores(scores_output, scores)

@@ -39,8 +39,11 @@ def benchmark(path: Path, wall: float, memory: float, cpu: float) -> Path:
     return path
 
 
-def cells(costs: dict[str, MethodCost], runs: list[Scores], device: str = "cpu") -> dict[str, dict[str, str]]:
-    return {row["method"]: row for row in csv.DictReader(io.StringIO(to_csv([cost_table(costs, runs, device)])))}
+def cells(
+    costs: dict[str, MethodCost], runs: list[Scores], device: str = "cpu", devices: int = 1
+) -> dict[str, dict[str, str]]:
+    table = cost_table(costs, runs, device, devices)
+    return {row["method"]: row for row in csv.DictReader(io.StringIO(to_csv([table])))}
 
 
 def test_a_benchmark_is_read_with_its_units(tmp_path: Path) -> None:
@@ -90,6 +93,7 @@ def test_costs_are_means_over_seeds_of_sums_over_jobs(make_run: Callable[..., Sc
     assert float(found["scratch"]["finetune/hours/mean"]) == 2.0
     # On a GPU, the hours are those for which a job holds it.
     assert float(cells(costs, [make_run()], "cuda")["ppkt"]["pretrain/hours/mean"]) == 1.5
+    assert float(cells(costs, [make_run()], "cuda", 4)["ppkt"]["pretrain/hours/mean"]) == 6.0
     text = to_markdown(cost_table(costs, [make_run()], "cpu"))
     assert "(a) not pre-trained here; (b) not timed" in text
     assert "Cost on toy data" in text

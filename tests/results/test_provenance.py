@@ -25,11 +25,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_describes_the_running_process() -> None:
-    found = collect_provenance("c0ffee", "beef", git_state(), started=time.monotonic() - 2, threads=1)
+    found = collect_provenance("c0ffee", "beef", git_state(), started=time.monotonic() - 2, threads=1, devices=2)
     assert 2 <= found.wall_time_s < 60
     assert 50 < found.peak_memory_mb < 100_000
     assert found.packages["torch"].startswith("2.")
-    assert found.hardware.threads == 1
+    assert (found.hardware.threads, found.hardware.devices) == (1, 2)
     assert found.hardware.cpu
     assert found.config_hash == "c0ffee"
 

@@ -31,6 +31,7 @@ rule write_costs:
     params:
         methods=as_is(json.dumps(get_cost_files())),
         device=cfg.compute.device,
+        devices=cfg.compute.devices,
         folder=subpath(output[0], parent=True),
         figures=subpath(output.figure, parent=True),
         code=get_code("cost-table", *(plan.plugins[row] for row in plan.rows)),

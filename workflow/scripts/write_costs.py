@@ -9,6 +9,7 @@ from cmcr.commands import cost_table
 parser = ArgumentParser()
 cost_table.add_arguments(parser)
 given = snakemake.params  # noqa: F821 (given by Snakemake)
-arguments = ["--methods", given.methods, "--device", given.device, "--folder", given.folder, "--figures", given.figures]
+arguments = ["--methods", given.methods, "--device", given.device, "--devices", str(given.devices)]
+arguments += ["--folder", given.folder, "--figures", given.figures]
 if code := call("cost-table", cost_table.run, parser.parse_args(arguments)):
     sys.exit(code)
