@@ -105,8 +105,9 @@ class CMCROptions(Options):
     weights: CMCRWeights = CMCRWeights()
     """Weights of the terms."""
     across_processes: bool = True
-    """Whether contrast, matching and orthogonality are those of the pairs and voxels of all processes, so that a run on
-    several devices minimises what one device with their batch would (released: no, each device its own)."""
+    """Whether contrast, matching and orthogonality are those of the pairs and voxels of all processes (released: no,
+    each device its own). They then are what one device with their batch would minimise, were it given these pairs; but
+    each device draws ``num_pairs`` of its own."""
 
     @model_validator(mode="after")
     def _can_work(self) -> CMCROptions:

@@ -10,6 +10,7 @@ from cmcr.data.batches import PairBatch
 from cmcr.losses.info_nce import info_nce
 from cmcr.options import Options
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
+from cmcr.processes import gathered_over_processes
 
 
 class PPKTOptions(Options):
@@ -21,6 +22,8 @@ class PPKTOptions(Options):
     """Matched pairs drawn from a batch; each is a query, and all others are its negatives."""
     channels: PositiveInt = 64
     """Width of the space in which points and pixels meet."""
+    across_processes: bool = False
+    """Whether on several devices the pairs of all are each other's negatives (released: no, each device its own)."""
 
 
 class PPKT(PretrainMethod):
@@ -43,9 +46,13 @@ class PPKT(PretrainMethod):
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Contrast a sample of the batch's pairs."""
         pairs = step.pairs.sample(self.options.num_pairs, step.generator)
-        points_NC = F.normalize(self.point_head(step.points_at(pairs)), dim=1)
-        pixels_NC = F.normalize(self.image_head(self.targets(step, pairs)), dim=1)
+        points_NC = self.of_all(F.normalize(self.point_head(step.points_at(pairs)), dim=1))
+        pixels_NC = self.of_all(F.normalize(self.image_head(self.targets(step, pairs)), dim=1))
         return {"info_nce": info_nce(points_NC, pixels_NC, self.options.temperature)}
+
+    def of_all(self, rows_NC: Tensor) -> Tensor:
+        """Return the rows of all processes, or this process's own if the options say so."""
+        return gathered_over_processes(rows_NC) if self.options.across_processes else rows_NC
 
     def targets(self, step: Step, pairs: PairBatch) -> Tensor:
         """What each point is pulled to, (N, C): here, the teacher's features of its own pixel."""

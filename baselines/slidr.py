@@ -14,6 +14,7 @@ from cmcr.losses.superpixel_nce import mean_of_groups, superpixel_groups
 from cmcr.models.superpixel_pooling import pool_upsampled
 from cmcr.options import Options
 from cmcr.pretrain.method import Channels, PretrainMethod, Source, Step
+from cmcr.processes import gathered_over_processes
 
 
 class SLidROptions(Options):
@@ -26,6 +27,9 @@ class SLidROptions(Options):
     unit_before_pooling: bool = True
     """Whether each point and pixel is brought to length one before it is averaged, and the average left as it is
     (released); false brings the average to length one instead, which costs less time."""
+    across_processes: bool = False
+    """Whether on several devices the superpixels of all are each other's negatives (released: no, each device its
+    own)."""
 
 
 class Regions(NamedTuple):
@@ -77,20 +81,24 @@ class SLidR(PretrainMethod):
         return Regions(group_N, number, seen_M)
 
     def pooled_points(self, step: Step, regions: Regions) -> Tensor:
-        """Return the (M, C) mean features f of the superpixels' points."""
+        """Return the (M, C) mean features f of the superpixels' points; M of all processes if the options say so."""
         features_VC, unit = self.point_head(step.voxel_VC), self.options.unit_before_pooling
         points_NC = (F.normalize(features_VC, dim=1) if unit else features_VC)[step.batch.voxel_P[step.pairs.point]]
         superpoints_GC, _ = mean_of_groups(points_NC, regions.group_N, len(step.superpixels_IHW) * regions.number)
         superpoints_MC = superpoints_GC[regions.seen_M]
-        return superpoints_MC if unit else F.normalize(superpoints_MC, dim=1)
+        return self.of_all(superpoints_MC if unit else F.normalize(superpoints_MC, dim=1))
 
     def pooled_pixels(self, step: Step, regions: Regions) -> Tensor:
-        """Return the (M, C) mean features g of the superpixels' pixels."""
+        """Return the (M, C) mean features g of the superpixels' pixels; M likewise."""
         unit = self.options.unit_before_pooling
         map_ICHW = self.image_head(step.image_ICHW)
         superpixels_GC = pool_upsampled(map_ICHW, step.superpixels_IHW, regions.number, unit_pixels=unit)
         superpixels_MC = superpixels_GC[regions.seen_M]
-        return superpixels_MC if unit else F.normalize(superpixels_MC, dim=1)
+        return self.of_all(superpixels_MC if unit else F.normalize(superpixels_MC, dim=1))
+
+    def of_all(self, rows_MC: Tensor) -> Tensor:
+        """Return the rows of all processes, or this process's own if the options say so."""
+        return gathered_over_processes(rows_MC) if self.options.across_processes else rows_MC
 
     def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:
         """Return the features that meet the pixels', of length one."""

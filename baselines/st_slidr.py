@@ -54,5 +54,5 @@ class STSLidR(SLidR):
     def similarity(self, step: Step, regions: Regions) -> Tensor:
         """Return the (M, M) cosine between the teacher's features of the superpixels."""
         pooled_GC = pool_upsampled(step.image_ICHW, step.superpixels_IHW, regions.number, unit_pixels=False)
-        pooled_MC = F.normalize(pooled_GC[regions.seen_M], dim=1)
+        pooled_MC = self.of_all(F.normalize(pooled_GC[regions.seen_M], dim=1))
         return pooled_MC @ pooled_MC.T

@@ -131,9 +131,13 @@ def _line(case: Case, times: dict[str, Times]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content["cases"], dict):
-            return content
-    except (OSError, ValueError, KeyError, TypeError):
+        for case in content["cases"].values():
+            if not all(times["median_s"] > 0 for times in case["rivals"].values()) or not isinstance(
+                case["title"], str
+            ):
+                raise ValueError
+        return content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise ConfigError(f"{path}: expected what `python -m bench` writes\n  way out:  measure again")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from cmcr.config import DatasetOptions
 from cmcr.data.subsets import evenly_spread
@@ -18,9 +19,11 @@ from cmcr.data.waymo_index import LABELLED
 from cmcr.demands import Demand, finetune_demand, pretrain_demand
 from cmcr.models.backbone import MINKUNET, VOXELNET, Grid, NetworkName, NetworkOptions, make_backbone
 from cmcr.models.image_encoder import SmallTeacherOptions
+from cmcr.models.voxelnet import VoxelNet
 from cmcr.plan import Plan, Run
 from cmcr.split_sizes import SplitSize, split_size
 from cmcr.step_times import StepTimes, Work, finetune_work, pretrain_work
+from cmcr.tasks.job import FinetuneJob
 from cmcr.training import total_steps
 
 #: Size of a split by data set and role, ``train`` or ``validation``; None if it is unknown.
@@ -28,7 +31,7 @@ Sizes = Callable[[str, str], SplitSize | None]
 
 
 #: Images of a scan, by format.
-CAMERAS = {"nuscenes": 6, "waymo": 5, "semantic_kitti": 1}
+CAMERAS = {"nuscenes": 6, "waymo": 5, "semantic_kitti": 1, "kitti": 1}
 
 
 class Training(NamedTuple):
@@ -152,7 +155,7 @@ def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]
         scored = variants * validation.scans if validation else None
         seconds = _seconds(times, finetune_work(config, finetuning), steps, scored)
         name = f"{run.task} {run.dataset} {run.protocol} {run.percent:g} %"
-        size_mb = backbone_mb(finetuning.backbone, finetuning.voxels)
+        size_mb = model_mb(finetuning)
         yield Training(name, seeds, steps, scored, seconds, finetune_demand(config, finetuning), size_mb)
 
 
@@ -168,8 +171,28 @@ def labelled_scans(plan: Plan, run: Run, size: SplitSize | None) -> int | None:
 def backbone_mb(options: NetworkOptions, grid: Grid) -> float:
     """Return the size of a backbone's weights in MB; counted without making them."""
     with torch.device("meta"):
-        backbone = make_backbone(options, grid)
-    return sum(tensor.numel() * tensor.element_size() for tensor in backbone.state_dict().values()) / 1e6
+        return _weights_mb(make_backbone(options, grid))
+
+
+def model_mb(job: FinetuneJob) -> float:
+    """Return the size of a fine-tuned network in MB: its backbone, and of a detector what is most of it, all above.
+
+    The heads of the other tasks are left out; they are small beside their backbone.
+    """
+    from cmcr.models.second import Second
+    from cmcr.tasks.detection import DetectionOptions
+
+    with torch.device("meta"):
+        backbone = make_backbone(job.backbone, job.voxels)
+        found = _weights_mb(backbone)
+        if isinstance(backbone, VoxelNet):
+            options = DetectionOptions.model_validate(job.options)
+            found += _weights_mb(Second(backbone, options.bev, options.head))
+    return found
+
+
+def _weights_mb(network: nn.Module) -> float:
+    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values()) / 1e6
 
 
 def feature_bank_mb(plan: Plan, sizes: Sizes) -> float | None:

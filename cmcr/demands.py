@@ -21,6 +21,9 @@ from cmcr.tasks.job import FinetuneJob
 BASE_MB = {"cpu": 3000, "cuda": 12000}
 #: Of each process that loads data, in MB. It shares most of its memory with the job; this counts it as if not.
 WORKER_MB = 2000
+#: Of a job that lists a split, in MB, by format where it is more than of any: nuscenes-devkit holds all tables as
+#: Python's objects (chosen here; of the full release nobody has measured it).
+INDEX_MB = {"nuscenes": 24000}
 #: Minutes of any job, its start and its share of bad luck among them.
 BASE_MINUTES = 60
 #: Minutes of one pass over a training split: of the toy city, and of a real data set.
@@ -29,8 +32,9 @@ PASS_MINUTES = {True: 1, False: 30}
 MAX_MINUTES = 24 * 60
 #: A fine-tuning that asks for no more minutes than this shares a submission with others.
 SHORT_MINUTES = 4 * 60
-#: Most returns of one sweep of nuScenes: 32 beams, about 1,085 columns. No voxel is without a return.
-NUSCENES_RETURNS = 32 * 1100
+#: Beams of a sweep, and at most so many columns of a real one, by format; no voxel is without a return. nuScenes has about
+#: 1,085 columns, an HDL-64E at 10 Hz 2,083; of Waymo, 2,650, and a share for its four small sensors.
+SWEEPS = {"nuscenes": (32, 1100), "semantic_kitti": (64, 2200), "kitti": (64, 2200), "waymo": (64, 3000)}
 
 
 class Demand(NamedTuple):
@@ -82,12 +86,20 @@ def pass_demand(config: Config, passes: float = 1) -> Demand:
     return _demand(_pretraining(config), config.compute.model_copy(update={"devices": 1}), passes, 0)
 
 
+def index_demand(dataset: DatasetOptions) -> Demand:
+    """Return the demand of a job that lists a split and looks at all its files."""
+    real = dataset.toy is None
+    memory_mb = INDEX_MB.get(dataset.format, BASE_MB["cpu"]) if real else BASE_MB["cpu"]
+    return Demand(memory_mb, BASE_MINUTES + PASS_MINUTES[not real])
+
+
 def frozen_features_mb(dataset: DatasetOptions, channels: int) -> int:
     """Return the most that a frozen backbone's features of the training split may take, in MB; 0 if it is unknown."""
     size = split_size(dataset, dataset.splits.train)
     if size is None:
         return 0
-    voxels = dataset.toy.azimuth_steps * 32 if dataset.toy else NUSCENES_RETURNS
+    beams, columns = SWEEPS[dataset.format]
+    voxels = beams * (dataset.toy.azimuth_steps if dataset.toy else columns)
     return -(-size.scans * voxels * channels * 4 // 10**6)
 
 

@@ -99,12 +99,18 @@ def summed_over_processes(x: Tensor) -> Tensor:
     return _Sum.apply(x) if _are_several() else x
 
 
-def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the mean of each of the scalars over the processes, all of which have the same, without gradients."""
+def mean_over_processes(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Return the mean of each of the scalars over the processes, all of which have the same, without gradients.
+
+    They are brought to the ``device`` of the training: what a method counts may lie on the CPU, where NCCL sums nothing.
+    """
     own = {name: value.detach() for name, value in values.items()}
     if not own or not _are_several():
         return own
-    means = summed_over_processes(torch.stack(list(own.values()))) / torch.distributed.get_world_size()
+    means = (
+        summed_over_processes(torch.stack([value.to(device) for value in own.values()]))
+        / torch.distributed.get_world_size()
+    )
     return dict(zip(own, means, strict=True))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 #: Largest text file that is read at once. The poses of SemanticKITTI's longest sequence take 1 MB, a segment's JSON of
 #: Waymo less than that, the published numbers 0.2 MB.
 MAX_TEXT_BYTES = 2**27
+#: Of a whole number in JSON. What has more than 308 cannot be made a float.
+_MOST_DIGITS = 300
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
@@ -68,10 +70,11 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
     """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
 
     Raises:
-        ValueError: it is no JSON, or nested so deeply that no data are.
+        ValueError: it is no JSON, nested so deeply that no data are, or has a whole number of so many digits that none is
+            as large.
     """
     try:
-        return json.loads(text, parse_constant=parse_constant)
+        return json.loads(text, parse_constant=parse_constant, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("brackets nested too deeply") from None
 
@@ -79,3 +82,9 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
 def reason_of(error: Exception) -> str:
     """Return what an error says, without the path that stands in the message of an `OSError`."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)

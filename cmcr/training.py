@@ -94,8 +94,8 @@ class TrainingModule(pl.LightningModule):
             )
         return {
             "loss": loss,
-            "parts": mean_over_processes(losses),
-            "measured": mean_over_processes(self.measured),
+            "parts": mean_over_processes(losses, self.device),
+            "measured": mean_over_processes(self.measured, self.device),
         }
 
     def configure_optimizers(self):

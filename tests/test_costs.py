@@ -8,13 +8,17 @@ import pytest
 import yaml
 
 from cmcr.config import parse_config
-from cmcr.costs import backbone_mb, config_sizes, count_jobs, feature_bank_mb, labelled_scans, trainings
+from cmcr.costs import backbone_mb, config_sizes, count_jobs, feature_bank_mb, labelled_scans, model_mb, trainings
+from cmcr.data.range_grid import RangeGrid
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.backbone import make_backbone
 from cmcr.models.minkunet import MinkUNetOptions
+from cmcr.models.second import Second
+from cmcr.models.voxelnet import VoxelNet, VoxelNetOptions
 from cmcr.plan import Plan
 from cmcr.split_sizes import SplitSize
 from cmcr.step_times import StepTime, StepTimes
+from cmcr.tasks.detection import DetectionOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,3 +96,23 @@ def test_disk_is_that_of_real_weights_and_features() -> None:
     # 8 scans of 6 images, 32 channels on 14 x 25 cells of float16.
     assert feature_bank_mb(smoke, config_sizes(smoke)) == pytest.approx(8 * 6 * 32 * 14 * 25 * 2 / 1e6)
     assert feature_bank_mb(plan_of("paper.yaml"), lambda *_: None) == 0
+
+
+def test_a_detectors_disk_is_that_of_all_its_layers() -> None:
+    plan = plan_of("toy.yaml")
+    job = next(plan.finetune_job(run) for run in plan.runs() if (run.task, run.dataset) == ("detection", "toy_kitti"))
+    options = DetectionOptions.model_validate(job.options)
+    backbone = VoxelNet(VoxelNetOptions.model_validate(job.backbone), RangeGrid.model_validate(job.voxels))
+    above = Second(backbone, options.bev, options.head)
+    weights = [*backbone.state_dict().values(), *above.state_dict().values()]
+    assert model_mb(job) == pytest.approx(sum(tensor.nbytes for tensor in weights) / 1e6)
+    assert model_mb(job) > backbone_mb(job.backbone, job.voxels)
+
+
+def test_features_are_cached_of_every_format() -> None:
+    from typing import get_args
+
+    from cmcr.config import DatasetOptions
+    from cmcr.costs import CAMERAS
+
+    assert CAMERAS.keys() == set(get_args(DatasetOptions.model_fields["format"].annotation))

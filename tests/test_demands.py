@@ -16,6 +16,7 @@ from cmcr.demands import (
     Demand,
     finetune_demand,
     frozen_features_mb,
+    index_demand,
     pass_demand,
     pretrain_demand,
 )
@@ -72,11 +73,20 @@ def test_several_devices_need_as_much_as_so_many_jobs_at_once(config: str, devic
     assert pass_demand(several.config) == pass_demand(one.config)
 
 
+def test_to_list_all_of_nuscenes_takes_more_memory_than_a_toy_city() -> None:
+    real, toy = (plan_of(name).config.datasets for name in ("paper.yaml", "smoke.yaml"))
+    assert index_demand(real["nuscenes"]).memory_mb > 4 * index_demand(toy["toy_nuscenes"]).memory_mb
+    assert index_demand(real["semantic_kitti"]).memory_mb == BASE_MB["cpu"]
+
+
 def test_frozen_features_are_added_where_they_are_kept() -> None:
     plan = plan_of("smoke.yaml")
     toy = plan.config.datasets["toy_nuscenes"]
     # 8 scans of at most 180 x 32 voxels, 16 channels of 4 bytes.
     assert frozen_features_mb(toy, 16) == -(-8 * 180 * 32 * 16 * 4 // 10**6)
+    paper = plan_of("paper.yaml").config.datasets
+    # 19,130 scans of 64 beams.
+    assert frozen_features_mb(paper["semantic_kitti"], 96) == -(-19130 * 64 * 2200 * 96 * 4 // 10**6)
     probe = next(run for run in plan.runs() if run.protocol == "linear_probe")
     assert finetune_demand(plan.config, plan.finetune_job(probe)).memory_mb == BASE_MB["cpu"] + frozen_features_mb(
         toy, 16

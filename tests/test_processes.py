@@ -15,12 +15,13 @@ import pytest
 import torch
 from invented import TINY, VOXELS, finetune_job, pretrain_job
 
+from cmcr import processes
 from cmcr.checkpoints import read_tensors
 from cmcr.compute import ComputeOptions
 from cmcr.data.nuscenes_index import make_index
 from cmcr.errors import CMCRError
 from cmcr.models.backbone import load_backbone, make_backbone
-from cmcr.processes import end, is_of_another, lead, rank
+from cmcr.processes import end, is_of_another, lead, mean_over_processes, rank
 from cmcr.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,6 +180,22 @@ def test_the_first_takes_what_others_left_out_of_the_environment(monkeypatch: py
     assert os.environ["OMP_NUM_THREADS"] == "2"
     assert "LOCAL_RANK" not in os.environ
     assert "MASTER_PORT" not in os.environ
+
+
+def test_what_is_logged_is_summed_on_the_device_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method may count on the CPU, where NCCL sums nothing; ``meta`` stands for a GPU."""
+    summed: list[torch.Tensor] = []
+    monkeypatch.setattr(processes, "_are_several", lambda: True)
+
+    def summed_over_processes(x: torch.Tensor) -> torch.Tensor:
+        summed.append(x)
+        return x
+
+    monkeypatch.setattr(processes, "summed_over_processes", summed_over_processes)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    device = torch.device("meta")
+    mean_over_processes({"loss": torch.zeros((), device=device), "points": torch.tensor(3.0)}, device)
+    assert [x.device for x in summed] == [device]
 
 
 def test_a_lost_connection_is_told_from_an_error_of_ones_own() -> None:

@@ -93,7 +93,7 @@ def _print_trainings(rows: list[Training], hours: str) -> None:
     for row in rows:
         steps = "unknown" if row.steps is None else f"{row.steps:,}"
         scored = "unknown" if row.scored is None else f"{row.scored:,}"
-        took = "unknown" if row.seconds is None else f"{row.seconds / 3600:.2f}"
+        took = "unknown" if row.seconds is None else f"{row.seconds * (row.demand.gpus or 1) / 3600:.2f}"
         memory = f"{row.demand.memory_mb / 1000:.0f} GB"
         print(f"{row.name:{width}}  {row.jobs:4}  {steps:>13}  {scored:>12}  {took:>18}  {memory:>16}")
 
@@ -102,16 +102,21 @@ def _print_totals(rows: list[Training], bank_mb: float | None, device: str, time
     unit = "GPU hours" if device == "cuda" else "hours, one job at a time"
     measured = [row for row in rows if row.seconds is not None]
     known, jobs = sum(row.jobs for row in measured), sum(row.jobs for row in rows)
-    hours = sum(row.jobs * (row.seconds or 0) for row in measured) / 3600
+    hours = sum(row.jobs * (row.seconds or 0) * (row.demand.gpus or 1) for row in measured) / 3600
     print()
     if known:
-        print(f"{unit}: {hours:.1f} for {known} of {jobs} trainings (times of {times}); start-up is not counted")
+        print(
+            f"{unit}: about {hours:.1f} for {known} of {jobs} trainings, an estimate by the step times of {times}; start-up,"
+        )
+        print("  teacher, cached features, superpixels and diagnostics are not counted")
     if known < jobs:
         print(f"{unit}: unknown for {jobs - known} of {jobs} trainings")
         print("  measure with `cmcr step-times --config CONFIG --output FILE` once a job of each kind has run for some")
         print("  minutes (it may be stopped then), and give the table as --step-times FILE")
     disk_gb = sum(row.jobs * row.disk_mb for row in rows) / 1000
     bank = "cached image features of unknown size" if bank_mb is None else f"{bank_mb / 1000:.2f} GB cached features"
-    print(f"disk: {disk_gb:.2f} GB of weights, {bank}; data, superpixels, logs and checkpoints are not counted")
+    print(
+        f"disk: {disk_gb:.2f} GB of weights, {bank}; data, superpixels, logs, checkpoints and small heads are not counted"
+    )
     largest = max((row.demand.memory_mb for row in rows), default=0)
     print(f"memory: up to {largest / 1000:.0f} GB asked for by one training: an allowance, not a measurement")

@@ -59,4 +59,4 @@ def _measured(plan: Plan, logs: Path) -> Iterator[StepTime]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

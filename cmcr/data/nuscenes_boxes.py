@@ -226,8 +226,15 @@ def _counts(path: Path, things: list[dict[str, Any]], field: str) -> NDArray[np.
 
 def _velocities(nusc: NuScenes, path: Path, things: list[dict[str, Any]]) -> NDArray[np.float64]:
     """Return (N, 2) velocities as the devkit takes them from the keyframes before and after."""
+
+    def velocity_of(thing: dict[str, Any]) -> NDArray[np.float64]:
+        try:
+            return nusc.box_velocity(thing["token"])[:2]
+        except (TypeError, ValueError) as error:  # a neighbour that nobody has looked at, in a keyframe of its own
+            raise _bad(path, thing, "neighbours of the thing with 3 numbers as translation", f"{error}") from None
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = [nusc.box_velocity(thing["token"])[:2] for thing in things]
+        found = [velocity_of(thing) for thing in things]
     velocity = np.array(found, dtype=np.float64).reshape(-1, 2)
     wrong = np.isinf(velocity).any(axis=1)
     if wrong.any():

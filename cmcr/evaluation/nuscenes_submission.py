@@ -26,6 +26,7 @@ from cmcr.data.nuscenes_boxes import AnnotatedBoxes, WorldBoxes, boxes_in_lidar,
 from cmcr.data.nuscenes_names import CATEGORIES, CLASS_NAMES, THING_CLASSES
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
+from cmcr.reading import parse_json, read_bytes
 
 #: Boxes of a sample that are accepted: ``max_boxes_per_sample`` of the devkit's ``detection_cvpr_2019``.
 MOST_BOXES: Final = 500
@@ -165,7 +166,7 @@ def read_nuscenes_submission(
     """
     fix = "write it with write_nuscenes_submission, or as the devkit's eval/detection/README.md says"
     try:
-        results = json.loads(path.read_bytes())["results"]
+        results = parse_json(read_bytes(path))["results"]
         samples = set(results)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError.at(path, expected="a submission with results", found=str(error), fix=fix) from None
@@ -191,7 +192,10 @@ def read_nuscenes_submission(
 
 def _detections(record: ScanRecord, boxes: list[dict[str, Any]], numbers: Mapping[str, int]) -> Detections:
     def read(field: str, width: int) -> NDArray[np.float64]:
-        return np.array([box[field] for box in boxes], dtype=np.float64).reshape(len(boxes), width)
+        values = np.array([box[field] for box in boxes], dtype=np.float64).reshape(len(boxes), width)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{field} that is not finite")
+        return values
 
     none = np.zeros(len(boxes), dtype=np.int64)
     world = WorldBoxes(read("translation", 3), read("size", 3), read("rotation", 4), read("velocity", 2))

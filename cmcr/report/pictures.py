@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image
 
+from cmcr.data.image_files import DAMAGE
 from cmcr.errors import CMCRError
 
 COMPARISON, COURSE, PANELS, OTHERS = "comparison", "course", "panels", "others"
@@ -175,7 +176,7 @@ def _raster(path: Path, width: int | None) -> tuple[bytes, tuple[int, int]]:
             shrunk = io.BytesIO()
             image.save(shrunk, "WEBP", quality=_WEBP_QUALITY, method=6)
             return shrunk.getvalue(), image.size
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise CMCRError(
             f"{path}: not a PNG that can be read: {error}\n  way out:  delete it and run `snakemake all_figures`"
         ) from error

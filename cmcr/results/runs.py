@@ -46,9 +46,12 @@ class FoundRun:
         if text is None:
             return None
         try:
-            return parse_json(text)
+            job = parse_json(text)
         except ValueError:
-            raise WeightsError(f"{model}: the record of its job is no JSON\n  way out:  fine-tune again") from None
+            job = None
+        if not isinstance(job, dict):
+            raise WeightsError(f"{model}: the record of its job is no JSON of options\n  way out:  fine-tune again")
+        return job
 
 
     def pretraining(self) -> dict[str, Any]:

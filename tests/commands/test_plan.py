@@ -12,6 +12,7 @@ from cmcr.cli import main
 from cmcr.commands.plan import load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
+FOUR_GPUS = {"device": "cuda", "devices": 4}
 
 
 def written(tmp_path: Path, name: str, **changes: Any) -> str:
@@ -65,8 +66,12 @@ def test_times_of_a_user_become_hours(
     printed = capsys.readouterr().out
     steps = 87950 + 1800 + 4400 + 8800 + 22000 + 87950
     hours = (351_650 * 0.1 + 0.36 * (steps + 6 * 6019)) / 3600
-    assert f"GPU hours: {hours:.1f} for 7 of 7 trainings" in printed
+    assert f"GPU hours: about {hours:.1f} for 7 of 7 trainings, an estimate" in printed
     assert "unknown" not in printed
+    # Four GPUs for the same time.
+    main(["plan", "--config", written(tmp_path, "paper.yaml", methods={"ppkt": {}}, seeds=[0], compute=FOUR_GPUS),
+          "--step-times", str(times)])  # fmt: skip
+    assert f"GPU hours: about {4 * hours:.1f} for 7 of 7 trainings" in capsys.readouterr().out
 
 
 def test_times_are_read_off_a_runs_logs(
@@ -84,7 +89,7 @@ def test_times_are_read_off_a_runs_logs(
     assert main(["plan", "--config", config, "--step-times", "times.tsv"]) == 0
     printed = capsys.readouterr().out
     # 16 steps of 15 s, of one training of those that the config has.
-    assert re.search(r"hours, one job at a time: 0\.1 for 1 of [67] trainings", printed)
+    assert re.search(r"hours, one job at a time: about 0\.1 for 1 of [67] trainings", printed)
 
 
 def test_the_shipped_times_are_a_table_and_of_no_gpu() -> None:

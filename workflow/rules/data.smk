@@ -76,6 +76,9 @@ rule index_split:
         f"{results}/logs/index/{{dataset}}/{{split}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=get_index_memory,
+        runtime=get_index_minutes,
     params:
         options=lambda wildcards: flags(
             dataset=wildcards.dataset,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from cmcr.data.toy.waymo_writer import WaymoWriter
 from cmcr.data.toy.world import World
 from cmcr.errors import DataError
 from cmcr.files import write_json, write_text
+from cmcr.reading import parse_json, read_bytes
 
 Part = dict[str, Any]
 
@@ -81,7 +81,7 @@ def read_part(path: Path, keys: set[str]) -> Part:
         DataError: the file is missing or holds something else.
     """
     try:
-        part = json.loads(path.read_bytes())
+        part = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
         raise DataError.at(
             path, expected="a part of a toy city", found=str(error), fix="delete it and run again"
@@ -101,7 +101,11 @@ def check_nuscenes_owner(root: Path) -> None:
     """Refuse tables that are not a toy city's."""
     table = root / nuscenes_format.VERSION / "scene.json"
     if table.exists():
-        foreign = [scene["name"] for scene in json.loads(table.read_bytes()) if scene["description"] != DESCRIPTION]
+        try:
+            scenes = [(scene["name"], scene["description"]) for scene in parse_json(read_bytes(table))]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise _foreign(root, f"a {table.name} that holds no scenes") from None
+        foreign = [name for name, description in scenes if description != DESCRIPTION]
         if foreign:
             raise _foreign(root, f"a data set with {foreign[0]}")
 
