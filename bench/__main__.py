@@ -132,9 +132,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         for case in content["cases"].values():
-            if not all(times["median_s"] > 0 for times in case["rivals"].values()) or not isinstance(
-                case["title"], str
-            ):
+            medians = [times["median_s"] for times in case["rivals"].values()]
+            if not isinstance(case["title"], str) or not all(median > 0 for median in medians):
                 raise ValueError
         return content
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -32,8 +32,8 @@ PASS_MINUTES = {True: 1, False: 30}
 MAX_MINUTES = 24 * 60
 #: A fine-tuning that asks for no more minutes than this shares a submission with others.
 SHORT_MINUTES = 4 * 60
-#: Beams of a sweep, and at most so many columns of a real one, by format; no voxel is without a return. nuScenes has about
-#: 1,085 columns, an HDL-64E at 10 Hz 2,083; of Waymo, 2,650, and a share for its four small sensors.
+#: Beams of a sweep, and at most so many columns of a real one, by format; no voxel is without a return. nuScenes has
+#: about 1,085 columns, an HDL-64E at 10 Hz 2,083; of Waymo, 2,650, and a share for its four small sensors.
 SWEEPS = {"nuscenes": (32, 1100), "semantic_kitti": (64, 2200), "kitti": (64, 2200), "waymo": (64, 3000)}
 
 

@@ -102,7 +102,7 @@ def summed_over_processes(x: Tensor) -> Tensor:
 def mean_over_processes(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """Return the mean of each of the scalars over the processes, all of which have the same, without gradients.
 
-    They are brought to the ``device`` of the training: what a method counts may lie on the CPU, where NCCL sums nothing.
+    They are brought to the ``device`` that trains: what a method counts may lie on the CPU, where NCCL sums nothing.
     """
     own = {name: value.detach() for name, value in values.items()}
     if not own or not _are_several():

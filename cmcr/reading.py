@@ -70,8 +70,7 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
     """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
 
     Raises:
-        ValueError: it is no JSON, nested so deeply that no data are, or has a whole number of so many digits that none is
-            as large.
+        ValueError: it is no JSON, nested so deeply that no data are, or has a whole number beyond all others.
     """
     try:
         return json.loads(text, parse_constant=parse_constant, parse_int=_whole_number)

@@ -86,10 +86,11 @@ def test_two_measurements_are_compared_and_anything_else_is_refused(tmp_path: Pa
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     done = bench("--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"))
     assert "| A | ours | 2.0000 | 1.0000 | 0.50 |" in done.stdout
-    (tmp_path / "new.json").write_text("[]")
-    refused = bench("--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"))
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"bench: {tmp_path / 'new.json'}: expected")
+    for other in ("[]", '{"cases": {"a": 3}}', '{"cases": {"a": {"title": "A", "rivals": {"ours": {}}}}}'):
+        (tmp_path / "new.json").write_text(other)
+        refused = bench("--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"))
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"bench: {tmp_path / 'new.json'}: expected")
 
 
 def test_an_unknown_case_is_named() -> None:

@@ -105,18 +105,15 @@ def _print_totals(rows: list[Training], bank_mb: float | None, device: str, time
     hours = sum(row.jobs * (row.seconds or 0) * (row.demand.gpus or 1) for row in measured) / 3600
     print()
     if known:
-        print(
-            f"{unit}: about {hours:.1f} for {known} of {jobs} trainings, an estimate by the step times of {times}; start-up,"
-        )
-        print("  teacher, cached features, superpixels and diagnostics are not counted")
+        print(f"{unit}: about {hours:.1f} for {known} of {jobs} trainings, an estimate by the step times of {times};")
+        print("  start-up, teacher, cached features, superpixels and diagnostics are not counted")
     if known < jobs:
         print(f"{unit}: unknown for {jobs - known} of {jobs} trainings")
         print("  measure with `cmcr step-times --config CONFIG --output FILE` once a job of each kind has run for some")
         print("  minutes (it may be stopped then), and give the table as --step-times FILE")
     disk_gb = sum(row.jobs * row.disk_mb for row in rows) / 1000
     bank = "cached image features of unknown size" if bank_mb is None else f"{bank_mb / 1000:.2f} GB cached features"
-    print(
-        f"disk: {disk_gb:.2f} GB of weights, {bank}; data, superpixels, logs, checkpoints and small heads are not counted"
-    )
+    print(f"disk: {disk_gb:.2f} GB of weights, {bank};")
+    print("  data, superpixels, logs, checkpoints and small heads are not counted")
     largest = max((row.demand.memory_mb for row in rows), default=0)
     print(f"memory: up to {largest / 1000:.0f} GB asked for by one training: an allowance, not a measurement")

@@ -201,7 +201,7 @@ def _numbers(path: Path, things: list[dict[str, Any]], field: str, width: int) -
     def read(some: list[dict[str, Any]]) -> NDArray[np.float64] | None:
         try:
             values = np.array([thing[field] for thing in some], dtype=np.float64).reshape(len(some), -1)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         right = values.shape[1:] == (width,) and np.isfinite(values).all()
         empty = field == "size" and (values <= 0).any()
@@ -230,7 +230,7 @@ def _velocities(nusc: NuScenes, path: Path, things: list[dict[str, Any]]) -> NDA
     def velocity_of(thing: dict[str, Any]) -> NDArray[np.float64]:
         try:
             return nusc.box_velocity(thing["token"])[:2]
-        except (TypeError, ValueError) as error:  # a neighbour that nobody has looked at, in a keyframe of its own
+        except (TypeError, ValueError, OverflowError) as error:  # a neighbour that nobody has looked at, in a keyframe of its own
             raise _bad(path, thing, "neighbours of the thing with 3 numbers as translation", f"{error}") from None
 
     with np.errstate(divide="ignore", invalid="ignore"):

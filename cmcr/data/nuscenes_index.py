@@ -196,7 +196,7 @@ def _poses(nusc: NuScenes, tables: Path, sample_data: dict[str, Any]) -> tuple[s
 def _finite(table: Path, record: dict[str, Any], field: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         value = np.array(record[field], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = np.empty(0)
     unit = field != "rotation" or (value.shape == shape and abs(float(np.linalg.norm(value)) - 1) < TOLERANCE)
     if value.shape != shape or not np.isfinite(value).all() or not unit:

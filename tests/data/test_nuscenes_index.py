@@ -315,6 +315,12 @@ BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "a box of two numbers": (
         set_field("sample_annotation", "translation", [1, 2]), "sample_annotation.json",
         "3 finite numbers as translation", r"\[1, 2\]"),
+    "a box of two numbers in a later keyframe": (
+        set_field("sample_annotation", "translation", [1, 2], lambda r: r["prev"]), "sample_annotation.json",
+        "neighbours of the thing with 3 numbers", "operands"),
+    "a box beyond all numbers": (
+        edit("sample_annotation", lambda rs: [r.__setitem__("translation", [10**400, 0, 0]) for r in rs]),
+        "sample_annotation.json", "3 finite numbers as translation", "1000"),
     "a box that is not turned": (
         set_field("sample_annotation", "rotation", [0, 0, 0, 0]), "sample_annotation.json", "a quaternion", "0, 0"),
     "a word for a number of returns": (

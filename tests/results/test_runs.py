@@ -13,7 +13,7 @@ from invented import finetune_job
 
 from cmcr.checkpoints import save_tensors
 from cmcr.cli import main
-from cmcr.errors import ScoresError
+from cmcr.errors import ScoresError, WeightsError
 from cmcr.files import sha256_of_json, write_json
 from cmcr.results.runs import differences, find_runs, open_run, score_pairs
 from cmcr.results.scores import Metric, Scores, write_scores
@@ -94,6 +94,16 @@ def test_options_that_differ_come_from_the_models_and_backbones(
         ("config", "recipe.lr", "0.01", "0.02"),
         ("pre-training", "options.channels", "8", "16"),
     }
+
+
+@pytest.mark.parametrize("record", ["[1]", "no JSON"])
+def test_the_record_of_a_job_that_holds_no_options_is_refused(
+    tmp_path: Path, make_run: Callable[..., Scores], record: str
+) -> None:
+    folder = put(tmp_path, make_run())
+    save_tensors(folder / "model.safetensors", {"w": torch.zeros(1)}, {"job": record})
+    with pytest.raises(WeightsError, match=r"model\.safetensors: the record of its job is no JSON of options"):
+        open_run(folder / "scores.json").job()
 
 
 def edited(path: Path, change: Callable[[dict[str, Any]], Any], checksum: bool = False) -> None:

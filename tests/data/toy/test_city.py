@@ -93,6 +93,10 @@ def test_another_data_set_is_left_alone(tmp_path: Path) -> None:
         write_scene(SMALL, "scene-0061", tmp_path, tmp_path / "part.json")
     with pytest.raises(DataError, match="another folder"):
         join_scenes([], tmp_path)
+    for content in ("{", "3", '[{"name": "scene-0061"}]'):
+        (tmp_path / "v1.0-mini" / "scene.json").write_text(content)
+        with pytest.raises(DataError, match=r"a scene\.json that holds no scenes"):
+            join_scenes([], tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 1
 
 
