@@ -44,7 +44,7 @@ from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
 from cmcr.reading import reason_of
 from cmcr.recipe import Recipe
-from cmcr.tasks.detection import DetectionOptions
+from cmcr.tasks.detection import CLASSES, DetectionOptions
 from cmcr.tasks.panoptic import PanopticOptions
 from cmcr.tasks.registry import network_of
 from cmcr.yaml_files import read_yaml
@@ -430,7 +430,7 @@ class Config(Options):
         return self
 
     def _check_networks(self) -> None:
-        """Refuse a task without its network."""
+        """Refuse a task without its network, and a detector that is not for its data set."""
         above = [f"tasks.{task}" for task, _, _ in self.tasks.items() if network_of(task) == VOXELNET]
         if above and self.voxelnet is None:
             raise ValueError(f"{above[0]} stands on a VoxelNet; add the group voxelnet, with its grid at least")
@@ -440,6 +440,9 @@ class Config(Options):
                     map_size(self.voxelnet.network, options.options.grid)
                 except ValueError as error:
                     raise ValueError(f"tasks.detection.{dataset}.options.grid: {error}") from None
+            classes = CLASSES.get(self.datasets[dataset].format)
+            if classes and (misfit := options.options.misfit(classes)):
+                raise ValueError(f"tasks.detection.{dataset}.options.{misfit}")
 
 
 def read_config(path: Path) -> Config:

@@ -14,6 +14,11 @@ from cmcr.errors import ConfigError
 from cmcr.models.voxelnet import VoxelNetOptions
 from cmcr.plan import Plan
 
+NUSCENES = {
+    "toy": {},
+    "version": "v1.0-mini",
+    "splits": {"train": "mini_train", "validation": "mini_val"},
+}
 FINER = {"bounds_m": [0, -16, -3, 32, 16, 1], "cell_m": [0.2, 0.2, 0.1]}
 
 
@@ -58,6 +63,17 @@ def plan_of(values: dict[str, Any]) -> Plan:
         ("tasks.detection.toy_kitti.options", {"grid": {**FINER, "cell_m": [0.2, 0.2, 0.4]}}, r"grid: .*too low"),
         ("tasks.detection.toy_kitti.options", {"head": {"kind": "center"}}, "'second', 'centre'"),
         ("tasks.detection.toy_kitti.options", {"head": {"kind": "centre"}}, r"options\.head\.groups: missing key"),
+        (
+            "tasks.detection.toy_kitti.options",
+            {"head": {"kind": "centre", "groups": [[1], [2]]}},
+            r"(?s)toy_kitti\.options\.head.*every class in one group.*2 of 3",
+        ),
+        (
+            "tasks.detection.toy_kitti.options",
+            {"sampling": {"wanted": {"Bus": 3, "Car": 1}}},
+            r"(?s)sampling\.wanted.*Car, Pedestrian, Cyclist.*found:    Bus",
+        ),
+        ("datasets.toy_kitti", NUSCENES, r"(?s)toy_kitti\.options\.head.*an anchor for each class"),
         (
             "tasks.detection.toy_kitti.linear_probe",
             {"recipe": {"epochs": 1, "batch_size": 1}},

@@ -230,7 +230,11 @@ def _velocities(nusc: NuScenes, path: Path, things: list[dict[str, Any]]) -> NDA
     def velocity_of(thing: dict[str, Any]) -> NDArray[np.float64]:
         try:
             return nusc.box_velocity(thing["token"])[:2]
-        except (TypeError, ValueError, OverflowError) as error:  # a neighbour that nobody has looked at, in a keyframe of its own
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # a neighbour that nobody has looked at, in a keyframe of its own
             raise _bad(path, thing, "neighbours of the thing with 3 numbers as translation", f"{error}") from None
 
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmcr.boxes.detections import Detections
+from cmcr.data import kitti_names, nuscenes_names
 from cmcr.data.box_sampling import BoxDatabase, BoxSamplingOptions
 from cmcr.data.detection_batches import DetectionBatch, DetectionDataset, DetectionSample, collate_detection
 from cmcr.data.index import ScanIndex
@@ -54,6 +55,12 @@ class DetectionScore(Protocol):
 SCORES: dict[str, type[DetectionScore]] = {"kitti": KittiDetectionScore, "nuscenes": NuScenesDetectionScore}
 
 
+#: What has boxes, likewise: classes 1, 2, and so on.
+CLASSES = {
+    "kitti": kitti_names.CLASS_NAMES[1:],
+    "nuscenes": tuple(nuscenes_names.CLASS_NAMES[number] for number in nuscenes_names.THING_CLASSES),
+}
+
 #: Names for print, by the kind of the head.
 DETECTORS = {"second": "SECOND", "centre": "CenterPoint"}
 
@@ -70,6 +77,22 @@ class DetectionOptions(AnyOptions):
     pre-trains on cells of 0.1 m and fine-tunes on KITTI on SECOND's of 0.05 m."""
     sampling: BoxSamplingOptions | None = BoxSamplingOptions()
     """Things of other labelled scans that a scan is filled up with; null puts none in."""
+
+    def misfit(self, classes: Sequence[str]) -> str | None:
+        """Say which option is not for a data set whose boxes have these ``classes``; None if all are."""
+        if isinstance(self.head, AnchorHeadOptions):
+            told, found = "an anchor for each class, in order", len(self.head.anchors)
+        else:
+            told, found = "every class in one group, by its number from 1", sum(map(len, self.head.groups))
+        if found != len(classes):
+            return f"head\n  expected: {told}: {', '.join(classes)}\n  found:    {found} of {len(classes)}"
+        unknown = sorted(self.sampling.wanted.keys() - set(classes)) if self.sampling else []
+        if unknown:
+            return (
+                f"sampling.wanted\n  expected: classes of the data set: {', '.join(classes)}\n"
+                f"  found:    {', '.join(unknown)}\n  way out:  name those to be put in, or write sampling: null"
+            )
+        return None
 
 
 class DetectionTask(Task):
@@ -89,7 +112,7 @@ class DetectionTask(Task):
         """See `Task.build`.
 
         Raises:
-            ConfigError: the head is not for the classes of the data set, or nobody knows how its format is counted.
+            ConfigError: an option is not for the classes of the data set, or nobody knows how its format is counted.
         """
         assert isinstance(options, DetectionOptions)
         assert isinstance(backbone, VoxelNet)
@@ -99,16 +122,9 @@ class DetectionTask(Task):
                 f"{where}: detections are not counted on data of the format {index.reader}\n"
                 f"  expected: one of {', '.join(SCORES)}"
             )
-        classes, head = _classes(index), options.head
-        if isinstance(head, AnchorHeadOptions):
-            told, found = "an anchor for each class, in order", len(head.anchors)
-        else:
-            told, found = "every class in one group, by its number from 1", sum(map(len, head.groups))
-        if found != len(classes):
-            raise ConfigError(
-                f"{where}.options.head\n  expected: {told}: {', '.join(classes)}\n  found:    {found} of {len(classes)}"
-            )
-        return cls(Second(backbone, options.bev, head), index)
+        if misfit := options.misfit(_classes(index)):
+            raise ConfigError(f"{where}.options.{misfit}")
+        return cls(Second(backbone, options.bev, options.head), index)
 
     @classmethod
     def check(cls, index: ScanIndex, positions: Sequence[int]) -> None:
