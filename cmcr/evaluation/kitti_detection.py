@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.kitti import camera_of, read_labels, rectified_from_lidar
 from cmcr.data.kitti_camera import objects_in_image
 from cmcr.data.kitti_labels import KittiObjects
-from cmcr.evaluation.kitti_ap import DIFFICULTIES, MEASURES, AveragePrecision, average_precisions
+from cmcr.evaluation.kitti_ap import DIFFICULTIES, MEASURES, average_precisions
 from cmcr.results.scores import Metric
 
 #: What the benchmark's tables are ranked by: boxes in space, at the moderate difficulty.
@@ -29,7 +29,7 @@ def detected_objects(index: ScanIndex, record: ScanRecord, found: Detections) ->
 
 
 class KittiDetectionScore:
-    """Average precision at 40 recall points, in the image, from above and in space, at every difficulty."""
+    """Average precision at 40 and at 11 recall points, in the image, from above and in space, at every difficulty."""
 
     words: ClassVar[str] = "mAP is the mean over classes of KITTI's AP of boxes in space, moderate, 40 recall points"
 
@@ -60,23 +60,28 @@ class KittiDetectionScore:
 
         ``map`` is the mean over classes of the AP in space at the moderate difficulty, and ``ap`` that AP of each
         class, which also has a name of its own (``ap_car``), because published tables have it. Then each measure at
-        each difficulty (``ap_3d_easy``, ..., ``aos_hard``), of each class and the mean. A class without an object that
-        counts has no number and no part in a mean.
+        each difficulty (``ap_3d_easy``, ..., ``aos_hard``), of each class and the mean, over the 40 recall points of
+        today's benchmark; and the same over the 11 points of works until 2019 (``ap_3d_easy_at_11``, ...). A class
+        without an object that counts has no number and no part in a mean.
         """
         table = average_precisions(self.labels, self.results, self.classes)
         means = [(measure, difficulty) for measure in MEASURES for difficulty in DIFFICULTIES]
         headline = [entry for entry in table if (entry.measure, entry.difficulty) == HEADLINE]
-        rows = [_mean("map", headline), *(_metric(f"ap_{e.class_name.lower()}", "all", e.at_40) for e in headline)]
-        rows += [_metric("ap", entry.class_name, entry.at_40) for entry in headline]
-        for measure, difficulty in means:
-            name = f"aos_{difficulty}" if measure == "aos" else f"ap_{measure}_{difficulty}"
-            mine = [entry for entry in table if (entry.measure, entry.difficulty) == (measure, difficulty)]
-            rows += [_mean(name, mine), *(_metric(name, entry.class_name, entry.at_40) for entry in mine)]
+        of_class = {entry.class_name: entry.at_40 for entry in headline}
+        rows = [_mean("map", of_class), *(_metric(f"ap_{name.lower()}", "all", of_class[name]) for name in of_class)]
+        rows += [_metric("ap", name, value) for name, value in of_class.items()]
+        for points in (40, 11):
+            for measure, difficulty in means:
+                name = f"aos_{difficulty}" if measure == "aos" else f"ap_{measure}_{difficulty}"
+                name += "" if points == 40 else f"_at_{points}"
+                mine = [entry for entry in table if (entry.measure, entry.difficulty) == (measure, difficulty)]
+                values = {entry.class_name: entry.at_40 if points == 40 else entry.at_11 for entry in mine}
+                rows += [_mean(name, values), *(_metric(name, *each) for each in values.items())]
         return rows
 
 
-def _mean(name: str, entries: Sequence[AveragePrecision]) -> Metric:
-    known = [entry.at_40 for entry in entries if not math.isnan(entry.at_40)]
+def _mean(name: str, percents: Mapping[str, float]) -> Metric:
+    known = [percent for percent in percents.values() if not math.isnan(percent)]
     return _metric(name, "all", float(np.mean(known)) if known else math.nan)
 
 
