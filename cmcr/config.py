@@ -25,6 +25,7 @@ from pydantic import (
 from cmcr.compute import ComputeOptions
 from cmcr.config_errors import describe
 from cmcr.data.augment import PointAugmentation
+from cmcr.data.box_classes import BOX_CLASSES
 from cmcr.data.images import ImageOptions
 from cmcr.data.joined import JOIN
 from cmcr.data.range_grid import RangeGrid
@@ -44,7 +45,7 @@ from cmcr.options import Options, overlaid
 from cmcr.pretrain.teacher import TeacherRecipe
 from cmcr.reading import reason_of
 from cmcr.recipe import Recipe
-from cmcr.tasks.detection import CLASSES, DetectionOptions
+from cmcr.tasks.detection import DetectionOptions
 from cmcr.tasks.panoptic import PanopticOptions
 from cmcr.tasks.registry import network_of
 from cmcr.yaml_files import read_yaml
@@ -440,7 +441,7 @@ class Config(Options):
                     map_size(self.voxelnet.network, options.options.grid)
                 except ValueError as error:
                     raise ValueError(f"tasks.detection.{dataset}.options.grid: {error}") from None
-            classes = CLASSES.get(self.datasets[dataset].format)
+            classes = BOX_CLASSES.get(self.datasets[dataset].format)
             if classes and (misfit := options.options.misfit(classes)):
                 raise ValueError(f"tasks.detection.{dataset}.options.{misfit}")
 

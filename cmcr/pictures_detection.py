@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from matplotlib.figure import Figure
 
+from cmcr.data.box_classes import BOX_CLASSES
 from cmcr.data.detection_batches import DetectionDataset
 from cmcr.data.index import ScanIndex
 from cmcr.data.range_grid import RangeGrid
@@ -48,4 +49,5 @@ def draw_detection(
     with torch.no_grad():
         (found,) = model.task.predict(model(batch), batch)
     shown = found.scores_N >= min_score
-    return draw_boxes(index.read(position), index.class_names, title, found.as_boxes().select(shown.numpy()), camera)
+    names = ("other", *BOX_CLASSES[index.reader])
+    return draw_boxes(index.read(position), names, title, found.as_boxes().select(shown.numpy()), camera)

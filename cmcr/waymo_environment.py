@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cmcr.config import Config
 from cmcr.sources import ROOT
+
+if TYPE_CHECKING:
+    from cmcr.config import Config
 
 #: Names another interpreter that has the package.
 VARIABLE: Final = "CMCR_WAYMO_PYTHON"
-_HOW_TO_MAKE: Final = "make waymo-env"
+HOW_TO_MAKE: Final = "make waymo-env"
 
 
 def waymo_python() -> Path:
@@ -25,4 +27,4 @@ def absent_without_waymo(config: Config) -> dict[str, str]:
     They are left out of a run and its tables say why; real data that a config asks for must be there.
     """
     toys = [name for name, options in config.datasets.items() if options.format == "waymo" and options.toy]
-    return dict.fromkeys(toys, _HOW_TO_MAKE)
+    return dict.fromkeys(toys, HOW_TO_MAKE)

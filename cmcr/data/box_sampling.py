@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from cmcr.boxes.boxes3d import Boxes3D, join, points_in_box
 from cmcr.boxes.overlap import bev_iou
 from cmcr.data.augment import PointAugmentation, augment_points
+from cmcr.data.box_classes import BOX_CLASSES
 from cmcr.data.index import ScanIndex
 from cmcr.data.scan import Scan
 from cmcr.errors import DataError
@@ -74,15 +75,16 @@ class BoxDatabase:
         Raises:
             DataError: a labelled scan has no boxes, or the options name a class that the data set does not have.
         """
-        unknown = options.wanted.keys() - set(index.class_names[1:])
+        classes = BOX_CLASSES[index.reader]
+        unknown = options.wanted.keys() - set(classes)
         if unknown:
             raise DataError(
                 f"things of {', '.join(sorted(unknown))} are to be sampled\n"
-                f"  expected: classes of {index.dataset}: {', '.join(index.class_names[1:])}\n"
+                f"  expected: classes of {index.dataset}: {', '.join(classes)}\n"
                 f"  found:    others\n  way out:  name them as the data set does"
             )
         self.options = options
-        self.wanted = {index.class_names.index(name): number for name, number in options.wanted.items()}
+        self.wanted = {classes.index(name) + 1: number for name, number in options.wanted.items()}
         self.tokens = tuple(index.records[position].token for position in labelled)
         self.things: dict[int, list[Thing]] = {number: [] for number in self.wanted}
         for position in labelled:

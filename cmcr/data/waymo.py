@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
 from cmcr.data.point_files import read_bytes, read_points
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_names import BYTES_PER_LABEL, BYTES_PER_POINT, CLASS_NAMES
 from cmcr.errors import DataError
 
@@ -22,7 +23,7 @@ _AGAIN = "convert the segment again"
 
 
 def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool = True) -> Scan:
-    """Read one frame: points, labels and instances where they are asked for and there, and where its images are.
+    """Read one frame: points, labels, instances and boxes where they are asked for and there, and where its images are.
 
     Raises:
         DataError: a file is missing or damaged, a coordinate is not finite, or a class is unknown.
@@ -33,7 +34,23 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
         labels, instances = _read_labels(root / record.labels, len(points))
     world_from_lidar = tuple(pose_from_text(pose) for pose in record.world_from_lidar)
     cameras = [_camera(camera, root, world_from_lidar) for camera in record.cameras]
-    return Scan(record.token, dataset, record.scene, points, cameras, labels, instances)
+    boxes = read_boxes(record, root).as_boxes() if with_labels and record.annotations is not None else None
+    return Scan(record.token, dataset, record.scene, points, cameras, labels, instances, boxes)
+
+
+def read_boxes(record: ScanRecord, root: Path) -> WaymoBoxes:
+    """Return the boxes of a frame with what the official metrics ask for.
+
+    Raises:
+        DataError: nothing is labelled in the frame's segment.
+    """
+    if record.annotations is None:
+        raise DataError(
+            f"{root}: frame {record.token} has no boxes\n"
+            "  expected: a segment with labelled boxes\n  found:    one without\n"
+            "  way out:  use training or validation; those of testing are not published"
+        )
+    return WaymoBoxes.from_text(record.annotations)
 
 
 def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np.float64], ...]) -> Camera:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.image_files import MAX_PIXELS
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
+from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, pose_from_text, refuse, to_text
 from cmcr.data.rigid import is_rotation
+from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_names import (
     BYTES_PER_LABEL,
     BYTES_PER_POINT,
@@ -88,18 +89,22 @@ def _segment(file: Path) -> list[ScanRecord]:
             )
         for problem in content["problems"]:
             log.warning("%s: %s; the frames before it are used", file, problem)
-        return [_record(frame, content["segment"]) for frame in content["frames"]]
+        has_boxes = any(frame["boxes"] for frame in content["frames"])  # of the test split none are published
+        boxes = f"{file.parent.name}/{file.name}" if has_boxes else None
+        return [_record(frame, content["segment"], boxes, size_of(file)) for frame in content["frames"]]
     except DataError as error:
         if str(error).startswith(str(file)):
             raise
         raise DataError.at(file, expected="the JSON of a converted segment", found=str(error), fix=_AGAIN) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         found = f"{type(error).__name__}: {error}"
         raise DataError.at(file, expected="the JSON of a converted segment", found=found, fix=_AGAIN) from None
 
 
-def _record(frame: dict[str, Any], segment: str) -> ScanRecord:
+def _record(frame: dict[str, Any], segment: str, boxes: str | None, boxes_bytes: int | None) -> ScanRecord:
     labels_bytes = None if frame["labels"] is None else _whole(frame, "labels_bytes")
+    vehicle_from_lidar = _pose(frame, "vehicle_from_lidar")
+    labelled = WaymoBoxes.of_frame(frame, pose_from_text(vehicle_from_lidar))
     return ScanRecord(
         token=frame["token"],
         scene=segment,
@@ -110,7 +115,7 @@ def _record(frame: dict[str, Any], segment: str) -> ScanRecord:
         labels_bytes=labels_bytes,
         panoptic=frame["labels"],
         panoptic_bytes=labels_bytes,
-        world_from_lidar=(_pose(frame, "vehicle_from_lidar"), _pose(frame, "world_from_vehicle")),
+        world_from_lidar=(vehicle_from_lidar, _pose(frame, "world_from_vehicle")),
         cameras=tuple(
             CameraRecord(
                 name=str(camera["name"]),
@@ -123,6 +128,9 @@ def _record(frame: dict[str, Any], segment: str) -> ScanRecord:
             )
             for camera in frame["cameras"]
         ),
+        boxes=boxes,
+        boxes_bytes=None if boxes is None else boxes_bytes,
+        annotations=None if boxes is None else labelled.to_text(),
     )
 
 

@@ -38,5 +38,8 @@ CLASS_NAMES = (
     "sidewalk",
 )
 
+#: Classes of boxes that detection counts, with their numbers in label.proto; signs are labelled, but not counted.
+BOX_TYPES = {"vehicle": 1, "pedestrian": 2, "cyclist": 4}
+
 #: Countable classes: what moves by itself, and two-wheelers. Chosen here: Waymo has no panoptic task on points.
 THING_CLASSES = (1, 2, 3, 4, 5, 6, 7, 12, 13)

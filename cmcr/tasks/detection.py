@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmcr.boxes.detections import Detections
-from cmcr.data import kitti_names, nuscenes_names
+from cmcr.data.box_classes import BOX_CLASSES
 from cmcr.data.box_sampling import BoxDatabase, BoxSamplingOptions
 from cmcr.data.detection_batches import DetectionBatch, DetectionDataset, DetectionSample, collate_detection
 from cmcr.data.index import ScanIndex
@@ -20,6 +20,7 @@ from cmcr.data.range_grid import RangeGrid
 from cmcr.errors import ConfigError, DataError
 from cmcr.evaluation.kitti_detection import KittiDetectionScore
 from cmcr.evaluation.nuscenes_detection import NuScenesDetectionScore
+from cmcr.evaluation.waymo_detection import WaymoDetectionScore
 from cmcr.models.anchor_head import AnchorHeadOptions
 from cmcr.models.backbone import VOXELNET, Backbone, NetworkName
 from cmcr.models.bev import BevOptions
@@ -52,14 +53,12 @@ class DetectionScore(Protocol):
 
 
 #: By the reader of a data set.
-SCORES: dict[str, type[DetectionScore]] = {"kitti": KittiDetectionScore, "nuscenes": NuScenesDetectionScore}
-
-
-#: What has boxes, likewise: classes 1, 2, and so on.
-CLASSES = {
-    "kitti": kitti_names.CLASS_NAMES[1:],
-    "nuscenes": tuple(nuscenes_names.CLASS_NAMES[number] for number in nuscenes_names.THING_CLASSES),
+SCORES: dict[str, type[DetectionScore]] = {
+    "kitti": KittiDetectionScore,
+    "nuscenes": NuScenesDetectionScore,
+    "waymo": WaymoDetectionScore,
 }
+
 
 #: Names for print, by the kind of the head.
 DETECTORS = {"second": "SECOND", "centre": "CenterPoint"}
@@ -122,7 +121,7 @@ class DetectionTask(Task):
                 f"{where}: detections are not counted on data of the format {index.reader}\n"
                 f"  expected: one of {', '.join(SCORES)}"
             )
-        if misfit := options.misfit(_classes(index)):
+        if misfit := options.misfit(BOX_CLASSES[index.reader]):
             raise ConfigError(f"{where}.options.{misfit}")
         return cls(Second(backbone, options.bev, options.head), index)
 
@@ -135,8 +134,8 @@ class DetectionTask(Task):
                 f"{index.root}: split {index.split} of {index.dataset} has no boxes for {len(without)} of "
                 f"{len(positions)} scans, the first is {without[0]}\n"
                 "  expected: labelled boxes, if only none of them, for every scan that is learned from or scored\n"
-                "  way out:  get the labels (KITTI: training/label_2; nuScenes: sample_annotation.json and its like), "
-                "or name another split"
+                "  way out:  get the labels (KITTI: training/label_2; nuScenes: sample_annotation.json and its like; "
+                "Waymo: segments of training or validation), or name another split"
             )
 
     @classmethod
@@ -183,7 +182,7 @@ class DetectionTask(Task):
 
     def reset(self) -> None:
         """Begin to count anew."""
-        self.counted = SCORES[self.index.reader](self.index, _classes(self.index))
+        self.counted = SCORES[self.index.reader](self.index, BOX_CLASSES[self.index.reader])
 
     def update(self, output: Any, batch: DetectionBatch) -> None:
         """Count the batch's scans, one by one."""
@@ -193,11 +192,6 @@ class DetectionTask(Task):
     def metrics(self) -> list[Metric]:
         """Return the official numbers; see the format's `DetectionScore`."""
         return self.counted.metrics()
-
-
-def _classes(index: ScanIndex) -> tuple[str, ...]:
-    """Names of the classes that are things, whose numbers are 1, 2, and so on in every data set that has boxes."""
-    return tuple(index.class_names[number] for number in index.thing_classes)
 
 
 def _grid(job: FinetuneJob) -> RangeGrid:

@@ -12,6 +12,7 @@ import torch
 from detectors import ANCHORS, CENTRES, GRID, detect_job, tune_detector
 from invented import TINY_VOXELNET, invented_index
 
+from cmcr.data.box_classes import BOX_CLASSES
 from cmcr.data.box_sampling import BoxDatabase
 from cmcr.data.detection_batches import DetectionDataset
 from cmcr.data.draws import Draw
@@ -23,7 +24,7 @@ from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import ConfigError, DataError, WeightsError
 from cmcr.evaluation.kitti_detection import detected_objects
 from cmcr.models.backbone import make_backbone
-from cmcr.tasks.detection import CLASSES, SCORES, DetectionOptions, DetectionTask
+from cmcr.tasks.detection import SCORES, DetectionOptions, DetectionTask
 from cmcr.tasks.model import evaluation_loader, load_model
 from cmcr.tasks.predict import write_submission
 
@@ -57,16 +58,16 @@ def test_scans_without_boxes_are_refused(train: ScanIndex) -> None:
 
 
 def test_the_head_is_for_the_classes_of_the_data_set(train: ScanIndex) -> None:
-    assert build(train, head=ANCHORS).counted.classes == CLASSES["kitti"] == ("Car", "Pedestrian", "Cyclist")
-    assert CLASSES.keys() == SCORES.keys()
+    assert build(train, head=ANCHORS).counted.classes == BOX_CLASSES["kitti"] == ("Car", "Pedestrian", "Cyclist")
+    assert BOX_CLASSES.keys() == SCORES.keys()
     with pytest.raises(ConfigError, match=r"(?s)options\.head.*an anchor for each class.*Cyclist.*2 of 3"):
         build(train, head={**ANCHORS, "anchors": ANCHORS["anchors"][:2]})
     with pytest.raises(ConfigError, match=r"(?s)options\.head.*every class in one group.*2 of 3"):
         build(train, head={**CENTRES, "groups": [[1], [2]]})
     with pytest.raises(ConfigError, match=r"(?s)options\.sampling\.wanted.*found:    Bus\n.*sampling: null"):
         build(train, head=ANCHORS, sampling={"wanted": {"Bus": 1, "Car": 2}})
-    with pytest.raises(ConfigError, match="not counted on data of the format waymo"):
-        build(dataclasses.replace(train, reader="waymo"), head=ANCHORS)
+    with pytest.raises(ConfigError, match="not counted on data of the format semantic_kitti"):
+        build(dataclasses.replace(train, reader="semantic_kitti"), head=ANCHORS)
 
 
 def test_things_are_taken_from_labelled_scans_alone_and_no_other_label_is_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectors import BEV, tune_detector
 from invented import Flat, pretrain_job
 from numpy.typing import NDArray
 
+from cmcr.boxes.boxes3d import points_in_box
 from cmcr.checkpoints import read_tensors
 from cmcr.data.image_files import read_image
 from cmcr.data.images import ImageOptions
@@ -266,3 +269,37 @@ def test_what_holds_no_frame_is_refused_and_leaves_nothing(
 def test_a_missing_segment_is_named(waymo_python: str, tmp_path: Path) -> None:
     _, error = convert(waymo_python, tmp_path / "no.tfrecord", tmp_path / "root", fails=True)
     assert error.startswith(f"waymo: {tmp_path / 'no.tfrecord'}: no such file")
+
+
+def test_boxes_hold_the_returns_of_their_things(index: ScanIndex) -> None:
+    seen = 0
+    for number in range(FRAMES):
+        scan = index.read(number)
+        assert scan.boxes is not None
+        assert scan.boxes.num_points is not None
+        for box, kind, points in zip(scan.boxes.geometry, scan.boxes.classes, scan.boxes.num_points, strict=True):
+            if kind and points > 20:
+                assert points_in_box(scan.points[:, :3], box).sum() == pytest.approx(points, rel=0.15)
+                seen += 1
+    assert seen > FRAMES
+
+
+def test_a_detector_is_trained_and_scored_by_the_official_package(index: ScanIndex, tmp_path: Path) -> None:
+    first, last = (
+        dataclasses.replace(index, records=records, split=split, checksum="")
+        for records, split in ((index.records[:2], "training"), (index.records[2:], "validation"))
+    )
+    head = {
+        "kind": "second",
+        "anchors": [
+            {"size_m": size, "bottom_m": -2.1, "matched": 0.5, "unmatched": 0.35}
+            for size in ((4.7, 1.9, 1.6), (0.8, 0.8, 1.8), (1.8, 0.8, 1.9))
+        ],
+    }
+    _, scores = tune_detector(
+        first, range(2), last, tmp_path, head, dataset="toy_waymo", options={"head": head, "bev": BEV, "sampling": None}
+    )
+    values = {(metric.metric, metric.class_name): metric.value for metric in scores.metrics}
+    assert next(iter(values)) == ("map", "all")
+    assert values["map", "all"] is not None
+    assert {f"{measure}_level_{level}" for measure in ("ap", "aph") for level in (1, 2)} <= {name for name, _ in values}

@@ -122,6 +122,7 @@ def convert_frame(
         "labels_bytes": None,
         "cameras": [],
         "boxes": [box(label) for label in frame.laser_labels],
+        "no_label_zones": [zone(polygon, matrix(frame.pose)) for polygon in frame.no_label_zones],
     }
     if labels is not None:
         record |= save(root, "labels", f"{folder}/labels/{number:03d}.label", labels.astype("<u4").tobytes())
@@ -174,7 +175,15 @@ def box(label: Any) -> dict[str, Any]:
         "size": [b.length, b.width, b.height],
         "heading": b.heading,
         "num_lidar_points": label.num_lidar_points_in_box,
+        "difficulty": int(label.detection_difficulty_level),
     }
+
+
+def zone(polygon: Any, global_from_vehicle: np.ndarray) -> list[list[float]]:
+    """Return the corners of an area in which nothing is labelled, x and y in metres in the vehicle frame."""
+    height = np.full(len(polygon.x), global_from_vehicle[2, 3])  # the polygon has none; the vehicle's own is near
+    corners = np.column_stack([polygon.x, polygon.y, height, np.ones(len(polygon.x))])
+    return (corners @ np.linalg.inv(global_from_vehicle).T)[:, :2].tolist()
 
 
 def matrix(transform: Any) -> np.ndarray:
