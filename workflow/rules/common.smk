@@ -95,6 +95,12 @@ def get_reader(dataset):
     return CODE_ROOT / "cmcr" / "data" / f"{cfg.datasets[dataset].format}.py"
 
 
+def get_counters(dataset, task):
+    """Scripts of another environment that count a task's predictions; no import leads to them."""
+    counted_elsewhere = (cfg.datasets[dataset].format, task) == ("waymo", "detection")
+    return [CODE_ROOT / "workflow" / "waymo" / "detection_metrics.py"] if counted_elsewhere else []
+
+
 def get_readers(datasets):
     return sorted({get_reader(dataset) for dataset in datasets})
 

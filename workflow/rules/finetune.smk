@@ -33,7 +33,9 @@ rule finetune:
         job=lambda wildcards: plan.finetune_job(get_run(wildcards)).model_dump_json(),
         folder=subpath(output.scores, parent=True),
         pretrained_on=lambda wildcards: flags(pretrain_index=get_pretrain_index(wildcards)),
-        code=lambda wildcards: get_code("finetune", get_reader(wildcards.dataset)),
+        code=lambda wildcards: get_code(
+            "finetune", get_reader(wildcards.dataset), *get_counters(wildcards.dataset, wildcards.task)
+        ),
     message:
         "{wildcards.task} on {wildcards.dataset}: {wildcards.method}, {wildcards.protocol} with {wildcards.percent} % of the labels, seed {wildcards.seed}"
     shell:
