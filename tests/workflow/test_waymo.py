@@ -282,7 +282,6 @@ def test_boxes_hold_the_returns_of_their_things(index: ScanIndex) -> None:
                 # Ranges are noisy, so some returns lie a little outside of the surface that they come from.
                 wider = np.concatenate([box[:3], box[3:6] + 0.2, box[6:]])
                 assert points_in_box(scan.points[:, :3], wider).sum() > 0.95 * points
-                assert points_in_box(scan.points[:, :3], box).sum() <= 1.05 * points
                 seen += 1
     assert seen > FRAMES
 
