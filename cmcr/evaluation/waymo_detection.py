@@ -139,7 +139,7 @@ def official_metrics(labels: dict[str, NDArray[Any]], found: dict[str, NDArray[A
     with tempfile.TemporaryDirectory() as folder:
         arrays, answer = Path(folder) / "arrays.npz", Path(folder) / "metrics.json"
         named = {f"label_{name}": values for name, values in labels.items()}
-        np.savez(arrays, **named, **{f"found_{name}": values for name, values in found.items()})  # type: ignore[arg-type]
+        np.savez(arrays, **named, **{f"found_{name}": values for name, values in found.items()})
         command = [str(waymo_python()), str(OFFICIAL), "--arrays", str(arrays), "--output", str(answer)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
