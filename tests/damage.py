@@ -284,11 +284,15 @@ def kitti() -> list[Damage]:
     return [Damage("KITTI", *row[:3], listing, row[3]) for row in rows]
 
 
+_WAYMO_BOX = {"type": 1, "num_lidar_points": 9, "centre": [1, 2, 3], "size": [4, 2, 1], "heading": 0}
+
+
 def waymo() -> list[Damage]:
     segment, points, labels = "training/seg.json", "training/seg/0.points", "training/seg/0.labels"
     listing, walk = (make("waymo", "v1", "training") for make in (index, check))
     bent = [1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0]
     camera = lambda **changes: values(segment, partial(_of_camera, changes))  # noqa: E731
+    boxed = lambda **changes: values(segment, of_frame(boxes=[_WAYMO_BOX | changes]))  # noqa: E731
     rows: list[tuple[str, str, Change, str]] = [
         ("segment cut short", segment, cut(segment), "JSONDecodeError"),
         ("segment nested without end", segment, becomes(segment, DEEP), "nested too deeply"),
@@ -301,6 +305,9 @@ def waymo() -> list[Damage]:
         ("size of a file a text", segment, values(segment, of_frame(points_bytes="48")), "whole number"),
         ("pose no rotation", segment, values(segment, of_frame(world_from_vehicle=bent)), "no rotation"),
         ("pose too short", segment, values(segment, of_frame(vehicle_from_lidar=[1])), "12 finite numbers"),
+        ("box of no known type", segment, boxed(type=7), "as type"),
+        ("box of no height", segment, boxed(size=[4, 2, 0]), "above 0"),
+        ("box beyond all numbers", segment, boxed(heading=10**320), "digits"),
         ("image of no size", segment, camera(size=[0, 40]), "pixels"),
         ("image of a terapixel", segment, camera(size=[10**6, 10**6]), "pixels"),
         ("points missing", points, gone(points), "no such file"),
