@@ -450,7 +450,16 @@ def read_config(path: Path) -> Config:
     """Read and check a config file.
 
     Raises:
-        ConfigError: the file is missing, no YAML mapping of plain values, or a key is wrong; see `parse_config`.
+        ConfigError: see `read_values` and `parse_config`.
+    """
+    return parse_config(read_values(path), str(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a config file, or a part of one, without asking what its keys mean.
+
+    Raises:
+        ConfigError: the file is missing, or no YAML mapping of plain values in which each key stands once.
     """
     try:
         values = read_yaml(path)
@@ -458,7 +467,7 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path}\n  expected: a config file\n  found:    {reason_of(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}\n  expected: keys and values\n  found:    {type(values).__name__}")
-    return parse_config(values, str(path))
+    return values
 
 
 def parse_config(values: Mapping[str, Any], source: str) -> Config:

@@ -46,6 +46,22 @@ def test_a_mistyped_key_stops_before_anything_runs(workflow: Workflow) -> None:
     assert "Traceback" not in output
 
 
+def test_a_key_that_stands_twice_stops_before_anything_runs(workflow: Workflow) -> None:
+    with (workflow.folder / "config.yaml").open("a") as file:
+        file.write("seeds: [1]\n")
+    output = workflow.run("all_tables", fails=True)
+    assert "config.yaml" in output
+    assert "the key 'seeds' twice" in output
+    assert not (workflow.folder / "results").exists()
+
+
+def test_each_fine_tuning_of_a_pre_training_looks_for_its_scans_among_those_that_are_scored(workflow: Workflow) -> None:
+    commands = [line for line in workflow.run("-n", "-p", "all_tables").splitlines() if "-m cmcr finetune" in line]
+    pretrained = [line for line in commands if '"method":"ppkt"' in line]
+    assert pretrained
+    assert all("--pretrain-index results/tiny/index/toy_nuscenes/train.jsonl" in line for line in pretrained)
+
+
 def test_a_config_file_replaces_the_default_and_single_values_are_merged(workflow: Workflow) -> None:
     # With Snakemake's own merging the default's methods would be run as well.
     output = workflow.run("-n", "--config", "seeds=[7]")

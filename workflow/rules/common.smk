@@ -16,7 +16,7 @@ sys.path.insert(0, workflow.basedir)
 package_folder = shlex.quote(workflow.basedir).replace("{", "{{").replace("}", "}}")
 shell.prefix(f"export PYTHONSAFEPATH=1 PYTHONPATH={package_folder}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
-from cmcr.config import parse_config
+from cmcr.config import parse_config, read_values
 from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
 from cmcr.missing import refuse_missing
@@ -34,6 +34,9 @@ waymo_python = "python" if makes_environments else str(find_waymo_python())
 has_waymo = makes_environments or os.path.exists(waymo_python)
 source_of_config = ", ".join(map(os.path.relpath, workflow.configfiles)) or "the command line"
 try:
+    # Snakemake has read them, but takes the last of a key that stands twice, and other things that nobody meant.
+    for path in workflow.configfiles:
+        read_values(Path(path))
     checked = parse_config(config, source_of_config)
     plan = Plan.of(checked, source_of_config, {} if has_waymo else absent_without_waymo(checked))
     refuse_missing(plan, source_of_config)
