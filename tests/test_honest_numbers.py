@@ -124,13 +124,16 @@ def test_the_weights_of_the_last_step_are_scored_and_no_validation_scan_is_read_
     assert model.backbone.state_dict()["stem_norm.num_batches_tracked"] == 8
 
 
-def test_a_scan_that_is_not_scored_is_noticed(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def thinned(job: Any, index: ScanIndex, *, with_labels: bool) -> Any:
-        fewer = dataclasses.replace(index, records=index.records[::2], checksum="")
-        return evaluation_loader(job, fewer, with_labels=with_labels)
+@pytest.mark.parametrize(("places", "times"), [([0, 2], 2), ([0, 0, 2], 3), ([0, 1, 2, 2], 4)])
+def test_a_scan_that_is_not_scored_or_twice_is_noticed(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[int], times: int
+) -> None:
+    def others(job: Any, index: ScanIndex, *, with_labels: bool) -> Any:
+        changed = dataclasses.replace(index, records=tuple(index.records[place] for place in places), checksum="")
+        return evaluation_loader(job, changed, with_labels=with_labels)
 
-    monkeypatch.setattr(finetune_module, "evaluation_loader", thinned)
-    with pytest.raises(ValueError, match="2 of the 3 scans"):
+    monkeypatch.setattr(finetune_module, "evaluation_loader", others)
+    with pytest.raises(ValueError, match=f"{len(set(places))} of the 3 scans .* were scored, {times} times"):
         tune_invented(finetune_job(), weights, tmp_path)
     assert not (tmp_path / "scores.json").exists()
 

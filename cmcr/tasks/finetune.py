@@ -192,15 +192,16 @@ def score(model: TaskModel, job: FinetuneJob, index: ScanIndex) -> tuple[list[Me
     device = job.compute.device
     model.to(device).eval()
     model.task.begin(index)
-    sums, scored = [model.task.counts()], 0
+    sums, scored = [model.task.counts()], list[str]()
     loader = evaluation_loader(job, index, with_labels=True)
     for batch in progress(loader, len(loader), "scoring", logger):
         batch = batch.to(device)
         model.task.update(model(batch), batch)
         sums.append(model.task.counts())
-        scored += len(batch.tokens)
-    if scored != len(index):
-        raise ValueError(f"{scored} of the {len(index)} scans of {index.dataset} {index.split} were scored")
+        scored += batch.tokens
+    if sorted(scored) != sorted(record.token for record in index.records):
+        which = f"{len(set(scored))} of the {len(index)} scans of {index.dataset} {index.split}"
+        raise ValueError(f"{which} were scored, {len(scored)} times")
     metrics = model.task.metrics()
     known = [each for each in sums if each is not None]
     if not known:
