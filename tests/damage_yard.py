@@ -97,7 +97,17 @@ def _build_waymo(root: Path) -> None:
                 "points_bytes": len(points),
                 "labels": names["labels"],
                 "labels_bytes": len(labels),
-                "boxes": [],
+                "boxes": [
+                    {
+                        "type": 1,
+                        "difficulty": 1,
+                        "num_lidar_points": 9,
+                        "centre": [9, 0.5, 1],
+                        "size": [4, 2, 1.5],
+                        "heading": 0.25,
+                    },
+                ],
+                "no_label_zones": [[[20, 0], [25.5, 0], [25.5, 5]]],
                 "cameras": [camera | {"image": names["image"]}],
             }
         )

@@ -24,7 +24,7 @@ from cmcr.checkpoints import read_content, read_tensors
 from cmcr.config import Config, read_config
 from cmcr.data.image_bank import read_feature_bank
 from cmcr.data.image_files import read_image
-from cmcr.data.index import ScanIndex
+from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.kitti_calibration import read_calibration as read_kitti_calibration
 from cmcr.data.kitti_index import make_index as kitti_index
 from cmcr.data.kitti_labels import TYPES, read_objects
@@ -38,6 +38,7 @@ from cmcr.data.scan import Camera
 from cmcr.data.semantic_kitti_index import make_index as semantic_kitti_index
 from cmcr.data.subsets import Subset
 from cmcr.data.superpixels import SuperpixelFiles, SuperpixelOptions
+from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_index import make_index as waymo_index
 from cmcr.models.backbone import read_record
 from cmcr.models.published import read_published as read_published_weights
@@ -71,6 +72,13 @@ def is_index(index: ScanIndex) -> bool:
         isinstance(record.timestamp_us, int) and all(min(camera.size) > 0 for camera in record.cameras)
         for record in index.records
     )
+
+
+def has_sound_boxes(record: ScanRecord) -> bool:
+    if record.annotations is None:
+        return True
+    boxes = WaymoBoxes.from_text(record.annotations)
+    return finite(boxes.geometry) and bool((boxes.geometry[:, 3:6] > 0).all()) and len(boxes.as_boxes()) >= 0
 
 
 def finite(*arrays: np.ndarray) -> bool:
@@ -117,8 +125,18 @@ CASES: dict[str, Case] = {
     "times of SemanticKITTI": ("SemanticKITTI/sequences/08/times.txt", read_times, finite),
     "points of SemanticKITTI": (
         "SemanticKITTI/sequences/08/velodyne/000000.bin",
-        lambda path: read_points(path, 800, 4),
+        lambda path: semantic_kitti_index("d", path.parents[3], "semantic_kitti", "val").read(0).points,
         lambda points: points.shape == (50, 4) and finite(points) and np.abs(points[:, 3] - 0.5).max() <= 0.5,
+    ),
+    "points of Waymo": (
+        "Waymo/training/seg/0.points",
+        lambda path: read_points(path, 48, 4),
+        lambda points: points.shape == (3, 4) and finite(points) and np.abs(points[:, 3] - 0.5).max() <= 0.5,
+    ),
+    "labels of Waymo": (
+        "Waymo/training/seg/0.labels",
+        lambda path: waymo_index("d", path.parents[2], "v1", "training").read(0),
+        lambda scan: scan.labels.max() < 23 and len(scan.labels) == len(scan.instances) == 3,
     ),
     "labels of SemanticKITTI": (
         "SemanticKITTI/sequences/08/labels/000000.label",
@@ -126,7 +144,9 @@ CASES: dict[str, Case] = {
         lambda scan: scan.labels.max() < 20 and len(scan.labels) == len(scan.instances) == 50,
     ),
     "segments of Waymo": (
-        "Waymo/training/seg.json", lambda path: waymo_index("d", path.parents[1], "v1", "training"), is_index,
+        "Waymo/training/seg.json",
+        lambda path: waymo_index("d", path.parents[1], "v1", "training"),
+        lambda index: is_index(index) and all(map(has_sound_boxes, index.records)),
     ),
     "scan index": (
         "pre-training/index.jsonl", ScanIndex.load, lambda index: fields(index) == fields(ORIGINAL["index"]),
@@ -233,7 +253,11 @@ _PLAIN = ("builtins", "datetime")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "table", ["scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "category", "lidarseg"]
+    "table",
+    [
+        *("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "category", "lidarseg"),
+        *("sample_annotation", "instance", "attribute"),
+    ],
 )
 def test_changed_tables_of_nuscenes_are_refused_or_sound(yard: Path, tmp_path: Path, table: str) -> None:
     root = tmp_path / "nuScenes"
