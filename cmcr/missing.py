@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cmcr.config import Config
 from cmcr.data.presence import Use, find_absent, where_to_get
 from cmcr.errors import MissingError
 from cmcr.models.image_encoder import WHERE_TO_GET as WHERE_TO_GET_TEACHER
 from cmcr.models.image_encoder import encoder_files
 from cmcr.plan import Plan
+from cmcr.waymo_environment import HOW_TO_MAKE
 
 
 class Missing(NamedTuple):
@@ -29,6 +31,15 @@ class Missing(NamedTuple):
     key: str
     needed_by: tuple[str, ...]
     way_out: str
+
+
+def absent_without_waymo(config: Config) -> dict[str, str]:
+    """By id, toy cities that cannot be made without the environment of Waymo's package, and how to get it.
+
+    They are left out of a run and its tables say why; real data that a config asks for must be there.
+    """
+    toys = [name for name, options in config.datasets.items() if options.format == "waymo" and options.toy]
+    return dict.fromkeys(toys, HOW_TO_MAKE)
 
 
 def refuse_missing(plan: Plan, source: str) -> None:

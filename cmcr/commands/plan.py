@@ -8,11 +8,11 @@ from pathlib import Path
 from cmcr.config import read_config
 from cmcr.costs import Training, config_sizes, count_jobs, feature_bank_mb, trainings
 from cmcr.data.index import ScanIndex
-from cmcr.missing import refuse_missing
+from cmcr.missing import absent_without_waymo, refuse_missing
 from cmcr.plan import Plan
 from cmcr.split_sizes import SplitSize, why_unknown
 from cmcr.step_times import StepTimes
-from cmcr.waymo_environment import absent_without_waymo, waymo_python
+from cmcr.waymo_environment import waymo_python
 
 #: Times of a step that come with the suite: of the toy city on a CPU.
 SHIPPED_TIMES = Path(__file__).resolve().parents[2] / "config" / "step_times.tsv"

@@ -19,13 +19,12 @@ shell.prefix(f"export PYTHONSAFEPATH=1 PYTHONPATH={package_folder}${{{{PYTHONPAT
 from cmcr.config import parse_config, read_values
 from cmcr.data.releases import load_release
 from cmcr.errors import CMCRError
-from cmcr.missing import refuse_missing
+from cmcr.missing import absent_without_waymo, refuse_missing
 from cmcr.models.backbone import MINKUNET, NETWORKS, NO_DATASET, VOXELNET
 from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
-from cmcr.waymo_environment import absent_without_waymo
 from cmcr.waymo_environment import waymo_python as find_waymo_python
 
 # Waymo's TFRecords are read by its own package, in an environment of its own, or in one that Snakemake makes.
