@@ -62,6 +62,14 @@ def test_each_fine_tuning_of_a_pre_training_looks_for_its_scans_among_those_that
     assert all("--pretrain-index results/tiny/index/toy_nuscenes/train.jsonl" in line for line in pretrained)
 
 
+@pytest.mark.parametrize("name", ["smoke.yaml", "toy.yaml", "toy_full.yaml"])
+def test_the_groups_of_submissions_fit_every_toy_run(workflow: Workflow, name: str) -> None:
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    workflow.configure(yaml.safe_load((ROOT / "config" / name).read_text()))
+    output = workflow.run("-n", "--profile", str(ROOT / "profiles" / "slurm"), "all_tables", "all_figures")
+    assert "Job stats" in output
+
+
 def test_a_config_file_replaces_the_default_and_single_values_are_merged(workflow: Workflow) -> None:
     # With Snakemake's own merging the default's methods would be run as well.
     output = workflow.run("-n", "--config", "seeds=[7]")

@@ -43,6 +43,9 @@ rule convert_waymo_segment:
         segment="[^/]+",
     conda:
         "../envs/waymo.yaml"
+    resources:
+        # TensorFlow, and a segment of a gigabyte; chosen here, of real segments nobody has measured it.
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         python=waymo_python,
         script=f"{workflow.basedir}/workflow/waymo/convert.py",
