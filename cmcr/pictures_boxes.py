@@ -27,6 +27,8 @@ _WIDTH, _GAP, _MARGIN, _HEAD = 12.0, 0.1, 0.25, 0.7
 #: Free space around the boxes and the nearer points, in metres, and the share of the points that is shown whole.
 _AROUND, _SHOWN = 3.0, 0.99
 _DPI = 100
+#: So many entries of the legend stand beside the title; more stand below it, so many in a row of this height in inches.
+_BESIDE_TITLE, _PER_ROW, _ROW = 5, 6, 0.25
 
 
 def draw_boxes(
@@ -54,22 +56,29 @@ def draw_boxes(
     tall_image = _WIDTH * view.size[0] / view.size[1]
     # Seen from above x, forward in KITTI, goes to the right, so that image and view are equally wide.
     tall_view = _WIDTH * (high[1] - low[1]) / (high[0] - low[0])
-    size = (_WIDTH + 2 * _MARGIN, _HEAD + tall_image + _GAP + tall_view + _MARGIN)
+    used = sorted({int(number) for boxes, _ in shown for number in boxes.classes})
+    marks = [Line2D([], [], color=_colour(n), label=class_names[n] if n else "other") for n in used]
+    if detected is not None:
+        marks.append(Line2D([], [], color="black", linestyle="--", label="detected"))
+    rows = 0 if len(marks) <= _BESIDE_TITLE else -(-len(marks) // _PER_ROW)
+    head = _HEAD + rows * _ROW
+    size = (_WIDTH + 2 * _MARGIN, head + tall_image + _GAP + tall_view + _MARGIN)
     with rc_context(STYLE):
         figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
         left, wide = _MARGIN / size[0], _WIDTH / size[0]
-        upper = figure.add_axes((left, 1 - (_HEAD + tall_image) / size[1], wide, tall_image / size[1]))
+        upper = figure.add_axes((left, 1 - (head + tall_image) / size[1], wide, tall_image / size[1]))
         lower = figure.add_axes((left, _MARGIN / size[1], wide, tall_view / size[1]))
         _draw_image(upper, view, shown)
         _draw_from_above(lower, scan.points, shown, low, high)
         figure.text(left, 1 - 0.25 / size[1], title, va="center", fontsize=14, fontweight="bold")
-        used = sorted({int(number) for boxes, _ in shown for number in boxes.classes})
-        marks = [Line2D([], [], color=_colour(n), label=class_names[n] if n else "other") for n in used]
-        if detected is not None:
-            marks.append(Line2D([], [], color="black", linestyle="--", label="detected"))
-        if marks:
+        if marks and not rows:
             anchor = (1 - left, 1 - 0.1 / size[1])
             figure.legend(handles=marks, loc="upper right", bbox_to_anchor=anchor, ncols=len(marks), frameon=False)
+        elif marks:
+            anchor = (left, 1 - 0.4 / size[1])
+            figure.legend(
+                handles=marks, loc="upper left", bbox_to_anchor=anchor, ncols=_PER_ROW, frameon=False, borderpad=0
+            )
     return figure
 
 
