@@ -191,7 +191,7 @@ class CMCR(PretrainMethod):
 
     def of_all(self, rows_NC: Tensor) -> Tensor:
         """Return the rows of all processes, or this process's own if the options say so."""
-        return gathered_over_processes(rows_NC) if self.options.across_processes else rows_NC
+        return gathered_over_processes(rows_NC, self.options.across_processes)
 
     def apart(self, shared_NC: Tensor, specific_NC: Tensor) -> Tensor:
         """Hold the shared features apart from the specific ones of the same points or pixels."""

@@ -46,13 +46,10 @@ class PPKT(PretrainMethod):
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Contrast a sample of the batch's pairs."""
         pairs = step.pairs.sample(self.options.num_pairs, step.generator)
-        points_NC = self.of_all(F.normalize(self.point_head(step.points_at(pairs)), dim=1))
-        pixels_NC = self.of_all(F.normalize(self.image_head(self.targets(step, pairs)), dim=1))
-        return {"info_nce": info_nce(points_NC, pixels_NC, self.options.temperature)}
-
-    def of_all(self, rows_NC: Tensor) -> Tensor:
-        """Return the rows of all processes, or this process's own if the options say so."""
-        return gathered_over_processes(rows_NC) if self.options.across_processes else rows_NC
+        points_NC = F.normalize(self.point_head(step.points_at(pairs)), dim=1)
+        pixels_NC = F.normalize(self.image_head(self.targets(step, pairs)), dim=1)
+        both = (gathered_over_processes(rows_NC, self.options.across_processes) for rows_NC in (points_NC, pixels_NC))
+        return {"info_nce": info_nce(*both, self.options.temperature)}
 
     def targets(self, step: Step, pairs: PairBatch) -> Tensor:
         """What each point is pulled to, (N, C): here, the teacher's features of its own pixel."""

@@ -86,7 +86,8 @@ class SLidR(PretrainMethod):
         points_NC = (F.normalize(features_VC, dim=1) if unit else features_VC)[step.batch.voxel_P[step.pairs.point]]
         superpoints_GC, _ = mean_of_groups(points_NC, regions.group_N, len(step.superpixels_IHW) * regions.number)
         superpoints_MC = superpoints_GC[regions.seen_M]
-        return self.of_all(superpoints_MC if unit else F.normalize(superpoints_MC, dim=1))
+        superpoints_MC = superpoints_MC if unit else F.normalize(superpoints_MC, dim=1)
+        return gathered_over_processes(superpoints_MC, self.options.across_processes)
 
     def pooled_pixels(self, step: Step, regions: Regions) -> Tensor:
         """Return the (M, C) mean features g of the superpixels' pixels; M likewise."""
@@ -94,11 +95,8 @@ class SLidR(PretrainMethod):
         map_ICHW = self.image_head(step.image_ICHW)
         superpixels_GC = pool_upsampled(map_ICHW, step.superpixels_IHW, regions.number, unit_pixels=unit)
         superpixels_MC = superpixels_GC[regions.seen_M]
-        return self.of_all(superpixels_MC if unit else F.normalize(superpixels_MC, dim=1))
-
-    def of_all(self, rows_MC: Tensor) -> Tensor:
-        """Return the rows of all processes, or this process's own if the options say so."""
-        return gathered_over_processes(rows_MC) if self.options.across_processes else rows_MC
+        superpixels_MC = superpixels_MC if unit else F.normalize(superpixels_MC, dim=1)
+        return gathered_over_processes(superpixels_MC, self.options.across_processes)
 
     def point_heads(self, voxel_VC: Tensor) -> dict[str, Tensor]:
         """Return the features that meet the pixels', of length one."""

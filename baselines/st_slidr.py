@@ -13,6 +13,7 @@ from baselines.slidr import Regions, SLidR, SLidROptions
 from cmcr.losses.tolerant_nce import tolerant_nce
 from cmcr.models.superpixel_pooling import pool_upsampled
 from cmcr.pretrain.method import Source, Step
+from cmcr.processes import gathered_over_processes
 
 
 class STSLidROptions(SLidROptions):
@@ -54,5 +55,6 @@ class STSLidR(SLidR):
     def similarity(self, step: Step, regions: Regions) -> Tensor:
         """Return the (M, M) cosine between the teacher's features of the superpixels."""
         pooled_GC = pool_upsampled(step.image_ICHW, step.superpixels_IHW, regions.number, unit_pixels=False)
-        pooled_MC = self.of_all(F.normalize(pooled_GC[regions.seen_M], dim=1))
+        pooled_MC = F.normalize(pooled_GC[regions.seen_M], dim=1)
+        pooled_MC = gathered_over_processes(pooled_MC, self.options.across_processes)
         return pooled_MC @ pooled_MC.T

@@ -19,10 +19,12 @@ from cmcr.data.waymo_index import LABELLED
 from cmcr.demands import Demand, finetune_demand, pretrain_demand
 from cmcr.models.backbone import MINKUNET, VOXELNET, Grid, NetworkName, NetworkOptions, make_backbone
 from cmcr.models.image_encoder import SmallTeacherOptions
+from cmcr.models.second import Second
 from cmcr.models.voxelnet import VoxelNet
 from cmcr.plan import Plan, Run
 from cmcr.split_sizes import SplitSize, split_size
 from cmcr.step_times import StepTimes, Work, finetune_work, pretrain_work
+from cmcr.tasks.detection import DetectionOptions
 from cmcr.tasks.job import FinetuneJob
 from cmcr.training import total_steps
 
@@ -179,9 +181,6 @@ def model_mb(job: FinetuneJob) -> float:
 
     The heads of the other tasks are left out; they are small beside their backbone.
     """
-    from cmcr.models.second import Second
-    from cmcr.tasks.detection import DetectionOptions
-
     with torch.device("meta"):
         backbone = make_backbone(job.backbone, job.voxels)
         found = _weights_mb(backbone)

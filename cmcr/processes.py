@@ -107,19 +107,20 @@ def mean_over_processes(values: Mapping[str, Tensor], device: torch.device) -> d
     own = {name: value.detach() for name, value in values.items()}
     if not own or not _are_several():
         return own
-    means = (
-        summed_over_processes(torch.stack([value.to(device) for value in own.values()]))
-        / torch.distributed.get_world_size()
-    )
-    return dict(zip(own, means, strict=True))
+    sums = summed_over_processes(torch.stack([value.to(device) for value in own.values()]))
+    return dict(zip(own, sums / torch.distributed.get_world_size(), strict=True))
 
 
-def gathered_over_processes(rows_NC: Tensor) -> Tensor:
+def gathered_over_processes(rows_NC: Tensor, wanted: bool = True) -> Tensor:
     """Return the (N, C) rows of all processes, those of the first one first; their numbers may differ.
 
     Gradients are those of `summed_over_processes`.
+
+    Args:
+        rows_NC: of this process.
+        wanted: false returns them as they are: many methods leave it to an option.
     """
-    if not _are_several():
+    if not wanted or not _are_several():
         return rows_NC
     own, number = torch.distributed.get_rank(), torch.distributed.get_world_size()
     counts_W = torch.zeros(number, dtype=torch.int64, device=rows_NC.device)

@@ -291,8 +291,13 @@ def waymo() -> list[Damage]:
     segment, points, labels = "training/seg.json", "training/seg/0.points", "training/seg/0.labels"
     listing, walk = (make("waymo", "v1", "training") for make in (index, check))
     bent = [1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0]
-    camera = lambda **changes: values(segment, partial(_of_camera, changes))  # noqa: E731
-    boxed = lambda **changes: values(segment, of_frame(boxes=[_WAYMO_BOX | changes]))  # noqa: E731
+
+    def camera(**changes: Any) -> Change:
+        return values(segment, partial(_of_camera, changes))
+
+    def boxed(**changes: Any) -> Change:
+        return values(segment, of_frame(boxes=[_WAYMO_BOX | changes]))
+
     rows: list[tuple[str, str, Change, str]] = [
         ("segment cut short", segment, cut(segment), "JSONDecodeError"),
         ("segment nested without end", segment, becomes(segment, DEEP), "nested too deeply"),

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
+from cmcr.data.batches import ScanDataset
 from cmcr.data.images import ImageOptions
 from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.range_grid import RangeGrid
@@ -105,6 +106,25 @@ class Flat(ImageEncoder):
 def feature_bank(scans: int, channels: int = 6) -> NDArray[np.float16]:
     """Return image features (scans, 2 cameras, channels, 4, 8) in place of an image encoder's."""
     return np.random.default_rng(7).normal(size=(scans, 2, channels, 4, 8)).astype(np.float16)
+
+
+def paired_scans(number: int, bank: NDArray[np.float16], grid: VoxelGrid | RangeGrid = VOXELS) -> ScanDataset:
+    """Return that many scans with image features and without labels."""
+    return ScanDataset(
+        invented_index(number),
+        range(number),
+        grid,
+        images=ImageOptions(size=IMAGE_SIZE),
+        with_labels=False,
+        feature_bank=bank,
+    )
+
+
+def square_superpixels(images: int) -> Tensor:
+    """Return (I, H, W) int64 superpixels of eight by eight pixels, as large as the cells of the feature maps."""
+    height, width = IMAGE_SIZE
+    squares = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
+    return squares.expand(images, -1, -1).contiguous()
 
 
 def pretrain_job(**changes: Any) -> PretrainJob:

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from invented import BOUNDS, IMAGE_SIZE, TINY, TINY_VOXELNET, VOXELS, feature_bank, invented_index
+from invented import BOUNDS, IMAGE_SIZE, TINY, TINY_VOXELNET, VOXELS, feature_bank, paired_scans, square_superpixels
 from torch import Tensor
 
-from cmcr.data.batches import Batch, ScanDataset, collate
-from cmcr.data.images import ImageOptions
+from cmcr.data.batches import Batch, collate
 from cmcr.data.range_grid import RangeGrid
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.backbone import make_backbone, point_features
@@ -43,21 +42,11 @@ def batch() -> Batch:
 
 
 def paired_batch(grid: VoxelGrid | RangeGrid) -> Batch:
-    dataset = ScanDataset(
-        invented_index(2),
-        range(2),
-        grid,
-        images=ImageOptions(size=IMAGE_SIZE),
-        with_labels=False,
-        feature_bank=feature_bank(2, IMAGE_CHANNELS),
-    )
+    dataset = paired_scans(2, feature_bank(2, IMAGE_CHANNELS), grid)
     made = collate([dataset[0], dataset[1]])
     # Images as well, for methods that change them and encode them again.
     pixels = torch.rand(4, 3, *IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
-    # Superpixels in squares of eight pixels, as the cells of the feature map.
-    height, width = IMAGE_SIZE
-    squares = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
-    return dataclasses.replace(made, images=pixels, superpixels=squares.expand(4, -1, -1).contiguous())
+    return dataclasses.replace(made, images=pixels, superpixels=square_superpixels(4))
 
 
 def encode(images: Tensor) -> Tensor:

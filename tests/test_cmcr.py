@@ -13,19 +13,17 @@ import torch.nn.functional as F
 from cmcr_cases import NO_ESTIMATION, NO_ORTHOGONALITY, SMALL, STEPS, bank_of, make, step_of
 from invented import (
     IMAGE_SIZE,
-    VOXELS,
     Flat,
     images_of_one_scan,
-    invented_index,
+    paired_scans,
 )
 from pydantic import ValidationError
 
 import baselines.cmcr as cmcr_module
 from baselines.cmcr import CMCR, CMCROptions, CMCRWeights
 from baselines.ppkt import PPKT, PPKTOptions
-from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
+from cmcr.data.batches import Batch, PairBatch, collate
 from cmcr.data.image_masks import pair_is_masked
-from cmcr.data.images import ImageOptions
 from cmcr.errors import CMCRError, ConfigError
 from cmcr.pretrain.views import Rebuilt, Shows
 
@@ -48,14 +46,7 @@ class Recorder:
 def batch() -> Batch:
     """Two scans, their images and the features of these."""
     images = images_of_one_scan()
-    dataset = ScanDataset(
-        invented_index(2),
-        range(2),
-        VOXELS,
-        images=ImageOptions(size=IMAGE_SIZE),
-        with_labels=False,
-        feature_bank=bank_of(images, 2),
-    )
+    dataset = paired_scans(2, bank_of(images, 2))
     pixels = torch.tensor(images).permute(0, 3, 1, 2) / 255
     return dataclasses.replace(collate([dataset[0], dataset[1]]), images=pixels.repeat(2, 1, 1, 1))
 

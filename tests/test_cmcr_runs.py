@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from cmcr_cases import SMALL, STEPS, bank_of, make, step_of
-from invented import IMAGE_SIZE, VOXELS, Flat, images_of_one_scan, invented_index, pretrain_job
+from invented import Flat, images_of_one_scan, invented_index, paired_scans, pretrain_job
 from PIL import Image
 from processes import run_in_processes
 from torch import Tensor
@@ -18,9 +18,8 @@ from torch import Tensor
 import baselines.cmcr as cmcr_module
 from baselines.cmcr import CMCR
 from cmcr.checkpoints import read_tensors
-from cmcr.data.batches import Batch, PairBatch, ScanDataset, collate
+from cmcr.data.batches import Batch, PairBatch, collate
 from cmcr.data.image_masks import ImageMaskOptions, draw_image_masks
-from cmcr.data.images import ImageOptions
 from cmcr.data.occupancy_queries import OccupancyQueries, OccupancyQueryOptions, draw_occupancy_queries
 from cmcr.data.scan import Camera
 from cmcr.losses.codebook import CodebookUse
@@ -121,14 +120,7 @@ def one_batch(scans: list[int]) -> Batch:
     So all have as many voxels, pairs and meetings, and a mean over two scans is the mean of two means.
     """
     images = images_of_one_scan()
-    dataset = ScanDataset(
-        invented_index(1),
-        range(1),
-        VOXELS,
-        images=ImageOptions(size=IMAGE_SIZE),
-        with_labels=False,
-        feature_bank=bank_of(images, 1),
-    )
+    dataset = paired_scans(1, bank_of(images, 1))
     batch = collate([dataset[0]] * len(scans))
     factor_V1 = torch.tensor([0.5, 1.0])[torch.tensor(scans)][batch.coordinates_V4[:, 0].long()][:, None]
     pixels = torch.tensor(images).permute(0, 3, 1, 2) / 255

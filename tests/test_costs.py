@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from cmcr.config import parse_config
-from cmcr.costs import backbone_mb, config_sizes, count_jobs, feature_bank_mb, labelled_scans, model_mb, trainings
+from cmcr.config import DatasetOptions, parse_config
+from cmcr.costs import (
+    CAMERAS,
+    backbone_mb,
+    config_sizes,
+    count_jobs,
+    feature_bank_mb,
+    labelled_scans,
+    model_mb,
+    trainings,
+)
 from cmcr.data.range_grid import RangeGrid
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.backbone import make_backbone
@@ -110,9 +119,4 @@ def test_a_detectors_disk_is_that_of_all_its_layers() -> None:
 
 
 def test_features_are_cached_of_every_format() -> None:
-    from typing import get_args
-
-    from cmcr.config import DatasetOptions
-    from cmcr.costs import CAMERAS
-
     assert CAMERAS.keys() == set(get_args(DatasetOptions.model_fields["format"].annotation))

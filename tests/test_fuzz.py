@@ -78,7 +78,8 @@ def has_sound_boxes(record: ScanRecord) -> bool:
     if record.annotations is None:
         return True
     boxes = WaymoBoxes.from_text(record.annotations)
-    return finite(boxes.geometry) and bool((boxes.geometry[:, 3:6] > 0).all()) and len(boxes.as_boxes()) >= 0
+    sound = finite(boxes.geometry) and bool((boxes.geometry[:, 3:6] > 0).all())
+    return sound and len(boxes.as_boxes()) == len(boxes.types)
 
 
 def finite(*arrays: np.ndarray) -> bool:

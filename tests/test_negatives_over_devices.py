@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from invented import IMAGE_CHANNELS, IMAGE_SIZE, TINY, VOXELS, feature_bank, invented_index
+from invented import IMAGE_CHANNELS, TINY, feature_bank, paired_scans, square_superpixels
 from processes import run_in_processes
 from torch import Tensor
 
 from baselines.ppkt import PPKT
 from baselines.slidr import SLidR
 from baselines.st_slidr import STSLidR
-from cmcr.data.batches import Batch, ScanDataset, collate
-from cmcr.data.images import ImageOptions
+from cmcr.data.batches import Batch, collate
 from cmcr.models.backbone import make_backbone
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
 
@@ -23,18 +22,9 @@ METHODS: tuple[type[PretrainMethod], ...] = (PPKT, SLidR, STSLidR)
 
 
 def batch_of(positions: list[int]) -> Batch:
-    dataset = ScanDataset(
-        invented_index(2),
-        range(2),
-        VOXELS,
-        images=ImageOptions(size=IMAGE_SIZE),
-        with_labels=False,
-        feature_bank=feature_bank(2, IMAGE_CHANNELS),
-    )
+    dataset = paired_scans(2, feature_bank(2, IMAGE_CHANNELS))
     made = collate([dataset[position] for position in positions])
-    height, width = IMAGE_SIZE
-    squares = torch.arange(height)[:, None] // 8 * (width // 8) + torch.arange(width) // 8
-    return dataclasses.replace(made, superpixels=squares.expand(2 * len(positions), -1, -1).contiguous())
+    return dataclasses.replace(made, superpixels=square_superpixels(2 * len(positions)))
 
 
 def losses_of(positions: list[int], across_processes: bool) -> dict[str, Tensor]:

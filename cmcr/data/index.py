@@ -140,6 +140,20 @@ class ScanRecord:
         return cls(**fields)
 
 
+def annotations_of(record: ScanRecord, root: Path, expected: str, way_out: str) -> str:
+    """Return the boxes of a scan in its reader's own words.
+
+    Raises:
+        DataError: nothing is annotated in it; ``expected`` and ``way_out`` say what would be.
+    """
+    if record.annotations is None:
+        raise DataError(
+            f"{root}: {record.token} of {record.scene} has no boxes\n"
+            f"  expected: {expected}\n  found:    one without any\n  way out:  {way_out}"
+        )
+    return record.annotations
+
+
 @dataclass(frozen=True, eq=False)
 class ScanIndex:
     """The scans of one split of one data set, in their fixed order.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.index import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.data.npy_files import read_npz
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes, boxes_in_lidar
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
@@ -57,13 +57,9 @@ def read_boxes(record: ScanRecord, root: Path) -> AnnotatedBoxes:
     Raises:
         DataError: nothing is annotated in the keyframe's split.
     """
-    if record.annotations is None:
-        raise DataError(
-            f"{root}: keyframe {record.token} of {record.scene} has no boxes\n"
-            "  expected: a split that sample_annotation.json has boxes for\n  found:    one without any\n"
-            "  way out:  use train or val of v1.0-trainval; those of the test split are not published"
-        )
-    return AnnotatedBoxes.from_text(record.annotations)
+    wanted = "a split that sample_annotation.json has boxes for"
+    way_out = "use train or val of v1.0-trainval; those of the test split are not published"
+    return AnnotatedBoxes.from_text(annotations_of(record, root, wanted, way_out))
 
 
 def lidar_pose(record: ScanRecord) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
+from cmcr.data.index import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.data.point_files import read_bytes, read_points
 from cmcr.data.scan import Camera, Scan
 from cmcr.data.waymo_boxes import WaymoBoxes
@@ -44,13 +44,8 @@ def read_boxes(record: ScanRecord, root: Path) -> WaymoBoxes:
     Raises:
         DataError: nothing is labelled in the frame's segment.
     """
-    if record.annotations is None:
-        raise DataError(
-            f"{root}: frame {record.token} has no boxes\n"
-            "  expected: a segment with labelled boxes\n  found:    one without\n"
-            "  way out:  use training or validation; those of testing are not published"
-        )
-    return WaymoBoxes.from_text(record.annotations)
+    wanted, way_out = "a segment with labelled boxes", "use training or validation; those of testing are not published"
+    return WaymoBoxes.from_text(annotations_of(record, root, wanted, way_out))
 
 
 def _camera(record: CameraRecord, root: Path, world_from_lidar: tuple[NDArray[np.float64], ...]) -> Camera:
