@@ -48,8 +48,9 @@ class PPKT(PretrainMethod):
         pairs = step.pairs.sample(self.options.num_pairs, step.generator)
         points_NC = F.normalize(self.point_head(step.points_at(pairs)), dim=1)
         pixels_NC = F.normalize(self.image_head(self.targets(step, pairs)), dim=1)
-        both = (gathered_over_processes(rows_NC, self.options.across_processes) for rows_NC in (points_NC, pixels_NC))
-        return {"info_nce": info_nce(*both, self.options.temperature)}
+        points_NC = gathered_over_processes(points_NC, self.options.across_processes)
+        pixels_NC = gathered_over_processes(pixels_NC, self.options.across_processes)
+        return {"info_nce": info_nce(points_NC, pixels_NC, self.options.temperature)}
 
     def targets(self, step: Step, pairs: PairBatch) -> Tensor:
         """What each point is pulled to, (N, C): here, the teacher's features of its own pixel."""

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from cmcr.config import Config, DetectionTaskOptions, FinetuneOptions, MethodOptions, PretrainOptions, TaskOptions
+from cmcr.config import Config, MethodOptions, PretrainOptions
 from cmcr.config_errors import describe
+from cmcr.config_tasks import DetectionTaskOptions, FinetuneOptions, TaskOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.superpixels import SuperpixelOptions
 from cmcr.diagnostics.job import DiagnoseJob

@@ -1,7 +1,7 @@
 """The class of each task.
 
-A new task is a file with its `Task`, its name in `cmcr.tasks.job`, one entry here, its group in `cmcr.config.Tasks`,
-and the names of its metrics in `cmcr.results.summary`.
+A new task is a file with its `Task`, its name in `cmcr.tasks.job`, one entry here, its group in
+`cmcr.config_tasks.Tasks`, and the names of its metrics in `cmcr.results.summary`.
 """
 
 from __future__ import annotations
