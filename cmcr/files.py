@@ -48,9 +48,10 @@ def refusal(error: OSError, target: Path | str | None = None) -> OutputError | N
 
 
 def _refused(error: OSError, target: Path | str) -> OutputError:
-    target, refused = Path(target), Path(str(error.filename or target))
-    # Some writers go by way of another file, perhaps on another disk.
-    other = refused.parent != target.parent and refused not in target.parents
+    # Some writers go by way of another file, perhaps on another disk; what is copied or moved has its goal named second.
+    target, refused = Path(target), Path(str(error.filename2 or error.filename or target))
+    place = target.absolute()
+    other = refused.absolute().parent != place.parent and refused.absolute() not in place.parents
     return OutputError(
         f"{target}\n  expected: to be allowed to write it\n"
         f"  found:    {error.strerror or error}{f' ({refused})' if other else ''}\n"

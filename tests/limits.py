@@ -60,7 +60,21 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 
 def make_read_only(disk: Path) -> None:
     """Let nobody write to the disk that `small_disk` has mounted any more."""
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    _remount(disk, "ro")
+
+
+def make_writable(disk: Path) -> None:
+    """Take `make_read_only` back."""
+    _remount(disk, "rw")
+
+
+def leave_free(disk: Path, kilobytes: int) -> None:
+    """Let the disk that `small_disk` has mounted take so many kB more than it holds now."""
+    _remount(disk, f"size={shutil.disk_usage(disk).used // 1024 + kilobytes}k")
+
+
+def _remount(disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
 @contextmanager
