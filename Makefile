@@ -52,7 +52,7 @@ test: .venv/ready ## all tests; fails where they run less of cmcr/ than pyprojec
 test-fast: .venv/ready ## the tests that take seconds
 	pytest -m "not slow"
 
-torture: .venv/ready ## ten thousand damaged files for each reader, and 25 kills of the tiny run instead of 3
+torture: .venv/ready ## ten thousand damaged files for each reader, 25 kills of the smoke run and the same run on 1, 2, 4 cores
 	CMCR_TORTURE=1 pytest -m torture
 
 lint: .venv/ready ## style, types, and the workflow's own lint

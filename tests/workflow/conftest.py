@@ -73,7 +73,7 @@ class Workflow:
 
     Attributes:
         folder: where it runs.
-        seconds: how long the whole run took, where it was made by `finished`.
+        seconds: how long the whole run took, where it was made by `run_undisturbed`.
         longest_file: in bytes; neither Snakemake nor its jobs may write a longer one.
     """
 
@@ -83,6 +83,15 @@ class Workflow:
 
     def configure(self, config: dict[str, Any]) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "config.yaml").read_text())
+
+    @property
+    def results(self) -> Path:
+        """The folder of all that the run makes."""
+        return self.folder / "results" / self.config["run_name"]
 
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
@@ -115,12 +124,11 @@ class Workflow:
 
     def outcome(self) -> dict[str, bytes]:
         """Scores and tables of the run by path, without what the machine had a part in; costs differ as a whole."""
-        (results,) = (path.parent for path in (self.folder / "results").glob("*/scores.tsv"))
-        tables = [path for path in sorted((results / "tables").iterdir()) if path.stem != "cost"]
-        records = [*sorted(results.rglob("scores.json")), *sorted((results / "diagnostics").rglob("*.json"))]
-        found = {path: path.read_bytes() for path in [*results.rglob("scores*.tsv"), *tables]}
+        tables = [path for path in sorted((self.results / "tables").iterdir()) if path.stem != "cost"]
+        records = [*sorted(self.results.rglob("scores.json")), *sorted((self.results / "diagnostics").rglob("*.json"))]
+        found = {path: path.read_bytes() for path in [*self.results.rglob("scores*.tsv"), *tables]}
         found |= {path: _without_machine(path) for path in records}
-        return {path.relative_to(results).as_posix(): content for path, content in found.items()}
+        return {path.relative_to(self.results).as_posix(): content for path, content in found.items()}
 
     def temporary_files(self) -> list[str]:
         return [path.name for path in self.folder.rglob("*.part*")]
@@ -142,15 +150,26 @@ def workflow(tmp_path: Path) -> Workflow:
     return made
 
 
+def run_undisturbed(folder: Path, config: dict[str, Any], cores: int = 2) -> Workflow:
+    made = Workflow(folder)
+    made.configure(config)
+    started = time.monotonic()
+    made.run("all_tables", "all_figures", cores=cores)
+    made.seconds = time.monotonic() - started
+    return made
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A run that nothing disturbed; tests that change it copy it first."""
-    made = Workflow(tmp_path_factory.mktemp("finished"))
-    made.configure(TINY)
-    started = time.monotonic()
-    made.run("all_tables", "all_figures")
-    made.seconds = time.monotonic() - started
-    return made
+    return run_undisturbed(tmp_path_factory.mktemp("finished"), TINY)
+
+
+@pytest.fixture(scope="session")
+def finished_smoke(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The same of config/smoke.yaml, which has every task and takes minutes."""
+    config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+    return run_undisturbed(tmp_path_factory.mktemp("finished_smoke"), config)
 
 
 @pytest.fixture

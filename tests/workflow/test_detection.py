@@ -79,7 +79,7 @@ def test_from_config_to_tables_pictures_and_a_submission(workflow: Workflow) -> 
     config.pop("diagnostics")
     workflow.configure(config)
     workflow.run("all_tables", "all_figures", "report")
-    results = workflow.folder / "results" / "tiny"
+    results = workflow.results
     table = (results / "tables" / "detection.md").read_text()
     assert "mAP is the mean over classes of KITTI's AP" in table
     assert "PPKT" in table

@@ -77,7 +77,7 @@ def test_a_list_of_one_is_that_one(workflow: Workflow) -> None:
 def test_a_run_ends_in_tables_that_name_all_data_sets_of_pre_training(workflow: Workflow) -> None:
     workflow.configure(joined(["toy_nuscenes", "toy_kitti"]))
     workflow.run("all_tables", "all_figures")
-    results = workflow.folder / "results" / "tiny"
+    results = workflow.results
     scores = read_scores_table(results / "scores.tsv")
     assert set(scores["pretrain_dataset"]) == {"none", BOTH}
     assert (

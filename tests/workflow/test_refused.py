@@ -23,7 +23,7 @@ _WEIGHTS = f"{_PRETRAINED}/seed0/backbone.safetensors"
 def halfway(copied: Workflow) -> Workflow:
     """A run that has a pre-training, what depends on it, and its tables before it."""
     for folder in (_PRETRAINED, "tables"):
-        shutil.rmtree(copied.folder / "results" / "tiny" / folder)
+        shutil.rmtree(copied.results / folder)
     return copied
 
 
@@ -43,13 +43,13 @@ def stopped(workflow: Workflow, finished: Workflow, *said: str) -> None:
     for words in said:
         assert words in output
     assert workflow.temporary_files() == []
-    earlier = whole_files(workflow.folder / "results" / "tiny", finished.folder / "results" / "tiny")
+    earlier = whole_files(workflow.results, finished.results)
     assert "teacher/features/toy_nuscenes.npy" in earlier
     assert _WEIGHTS not in earlier
 
 
 def goes_on(workflow: Workflow, finished: Workflow) -> None:
-    results, undisturbed = (one.folder / "results" / "tiny" for one in (workflow, finished))
+    results, undisturbed = (one.results for one in (workflow, finished))
     workflow.run("all_tables")
     assert workflow.outcome() == finished.outcome()
     assert whole_files(results, undisturbed) == whole_files(undisturbed, undisturbed)
@@ -57,7 +57,7 @@ def goes_on(workflow: Workflow, finished: Workflow) -> None:
 
 def test_where_weights_no_longer_fit_the_run_says_so_and_goes_on_later(finished: Workflow, halfway: Workflow) -> None:
     # Logs and Snakemake's own records are shorter.
-    halfway.longest_file = (finished.folder / "results" / "tiny" / _WEIGHTS).stat().st_size // 2
+    halfway.longest_file = (finished.results / _WEIGHTS).stat().st_size // 2
     stopped(
         halfway,
         finished,

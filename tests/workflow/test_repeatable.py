@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-import yaml
+from fuzz import TORTURE
 
-from .conftest import ROOT, Workflow
+from .conftest import Workflow, run_undisturbed
 
 
 @pytest.mark.slow
@@ -34,20 +34,17 @@ def test_another_machine_gives_the_same_bytes(
     finally:
         os.umask(umask)
     assert workflow.outcome() == finished.outcome()
-    table = workflow.folder / "results" / "tiny" / "tables" / "segmentation.csv"
+    table = workflow.results / "tables" / "segmentation.csv"
     assert stat.S_IMODE(table.stat().st_mode) == 0o600
 
 
 @pytest.mark.slow
 @pytest.mark.torture
-@pytest.mark.skipif(not os.environ.get("CMCR_TORTURE"), reason="three whole smoke runs: make torture")
-def test_the_smoke_run_gives_the_same_bytes_with_1_2_and_4_cores(tmp_path: Path) -> None:
-    outcomes = []
-    for cores in (1, 2, 4):
-        (tmp_path / str(cores)).mkdir()
-        one = Workflow(tmp_path / str(cores))
-        one.configure(yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text()))
-        one.run("all_tables", "all_figures", cores=cores)
-        outcomes.append(one.outcome())
-    assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert any(name.endswith("scores.json") for name in outcomes[0])
+@pytest.mark.skipif(not TORTURE, reason="three whole smoke runs: make torture")
+@pytest.mark.parametrize("cores", [1, 4])
+def test_the_smoke_run_gives_the_same_bytes_with_1_2_and_4_cores(
+    finished_smoke: Workflow, tmp_path: Path, cores: int
+) -> None:
+    workflow = run_undisturbed(tmp_path, finished_smoke.config, cores)
+    assert workflow.outcome() == finished_smoke.outcome()
+    assert any(name.endswith("scores.json") for name in workflow.outcome())

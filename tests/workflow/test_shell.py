@@ -114,7 +114,7 @@ def test_every_command_of_a_run_is_quoted(odd: Workflow) -> None:
 
 def test_a_command_gets_the_text_as_it_is(odd: Workflow) -> None:
     odd.run("results/tiny/run.json")
-    card = read_card(odd.folder / "results" / "tiny" / "run.json")
+    card = read_card(odd.results / "run.json")
     assert card.labels["scratch"] == ODDER
     assert not list(odd.folder.rglob("hacked*"))
 
@@ -131,4 +131,4 @@ def test_a_file_in_the_working_folder_is_not_imported(workflow: Workflow) -> Non
     done = subprocess.run(command, cwd=workflow.folder, env=environment, capture_output=True, text=True, check=False)
     assert "imported from" not in done.stdout + done.stderr
     assert done.returncode == 0, done.stderr
-    assert (workflow.folder / "results" / "tiny" / "run.json").is_file()
+    assert (workflow.results / "run.json").is_file()

@@ -71,7 +71,7 @@ def job_of(slurm: Slurm, comment: str) -> str:
 def test_a_run_on_slurm_with_a_killed_and_a_requeued_job_ends_as_on_one_machine(
     finished: Workflow, workflow: Workflow, slurm: Slurm
 ) -> None:
-    results = workflow.folder / "results" / "tiny"
+    results = workflow.results
     process = submit(workflow, slurm, "all_tables")
 
     # Of the first two jobs, this one is not waited for by much.

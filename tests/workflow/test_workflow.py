@@ -162,7 +162,7 @@ def test_labels_that_come_later_make_the_index_again(workflow: Workflow) -> None
 def test_pre_training_and_fine_tuning_on_a_toy_semantic_kitti(workflow: Workflow) -> None:
     workflow.configure(TINY_KITTI)
     workflow.run("all_tables")
-    table = (workflow.folder / "results" / "tiny" / "tables" / "segmentation.md").read_text()
+    table = (workflow.results / "tables" / "segmentation.md").read_text()
     assert "PPKT" in table
     assert "split mini\\_val, 4 frames" in table
     # Nothing is left to do; a smaller city is made again and leaves nothing of the larger one.
@@ -290,7 +290,7 @@ def test_published_weights_are_a_row_of_the_tables(workflow: Workflow) -> None:
     weights = released_weights(workflow.folder / "released.pt")
     workflow.configure(with_published(weights))
     workflow.run("all_tables", "results/tiny/figures/features_toy_nuscenes_slidr_released.png")
-    results = workflow.folder / "results" / "tiny"
+    results = workflow.results
     assert "SLidR (released)" in (results / "tables" / "segmentation.md").read_text()
     assert {
         folder.name for folder in (results / "pretrain" / "published" / "minkunet" / "slidr_released").iterdir()
@@ -309,7 +309,7 @@ def test_published_weights_are_a_row_of_the_tables(workflow: Workflow) -> None:
 
 @pytest.mark.slow
 def test_everything_is_made_and_a_second_call_does_nothing(finished: Workflow) -> None:
-    results = finished.folder / "results" / "tiny"
+    results = finished.results
     assert {path.name for path in (results / "tables").iterdir()} == {
         f"{name}.{suffix}"
         for name in ("segmentation", "segmentation_per_class", "diagnostics", "gains", "cost")
@@ -389,7 +389,7 @@ def test_every_config_file_keeps_the_schema() -> None:
 
 @pytest.mark.slow
 def test_a_run_has_a_page_and_snakemakes_own_report(copied: Workflow) -> None:
-    results = copied.folder / "results" / "tiny"
+    results = copied.results
     # What an earlier config left behind is not on the page.
     (results / "tables" / "left_behind.md").write_text("A table that nobody asked for.\n\n| a |\n| --- |\n| 1 |\n")
     copied.run("report")
