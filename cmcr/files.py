@@ -48,7 +48,7 @@ def refusal(error: OSError, target: Path | str | None = None) -> OutputError | N
 
 
 def _refused(error: OSError, target: Path | str) -> OutputError:
-    # Some writers go by way of another file, perhaps on another disk; what is copied or moved has its goal named second.
+    # Some writers go by way of another file, perhaps on another disk; of a copy the second name is where it goes.
     target, refused = Path(target), Path(str(error.filename2 or error.filename or target))
     place = target.absolute()
     other = refused.absolute().parent != place.parent and refused.absolute() not in place.parents

@@ -33,9 +33,7 @@ from cmcr.pretrain.plugins import find_plugins, load_plugin_file, plugin_file, r
 from cmcr.pretrain.published import PUBLISHED_FILE, ImportJob
 from cmcr.pretrain.views import Shows
 from cmcr.recipe import Recipe
-from cmcr.results.published import ComparedMethod
 from cmcr.results.summary import AbsentDataset
-from cmcr.tasks.detection import DETECTORS, SCORES
 from cmcr.tasks.job import FinetuneJob, Protocol
 from cmcr.tasks.registry import network_of
 
@@ -129,7 +127,7 @@ class Plan:
             with _naming(f"{source}: methods.{row}.options", self.classes[row].Options):
                 self.classes[row].Options.model_validate(method.options)
             for network in self.networks:
-                how = self._network(network, source).how
+                how = self.network(network, source).how
                 with _naming(f"{source}: methods.{row}.recipe", Recipe):
                     recipe = how.recipe.merged_with(method.recipe)
                 if self.classes[row].pretrains and method.weights is None:
@@ -203,34 +201,6 @@ class Plan:
         return {row: label for row, label in self.compared.items() if any(row in rows for rows in asked)}
 
     @property
-    def titles(self) -> dict[str, str]:
-        """Name of each row where it stands alone: an ablation's begins with that of the row it varies."""
-        titles = dict(self.labels)
-        for row, options in self.config.methods.items():
-            if options.ablation_of is not None:
-                titles[row] = f"{self.labels[options.ablation_of]}: {self.labels[row]}"
-        return titles
-
-    def network_name(self, task: str) -> str:
-        """What the table of published names calls the 3D network of a task: its id and its size."""
-        options = self._network(network_of(task)).backbone
-        sizes = options.model_dump(mode="json", exclude={"kind", "batch_norm_momentum"})
-        parts = (f"{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in sizes.items())
-        return " ".join([options.kind, *parts])
-
-    @property
-    def looked_up(self) -> dict[str, ComparedMethod]:
-        """By each row of `compared`, how it is looked up in published tables."""
-        found = {}
-        for row, label in self.compared.items():
-            options, method = self.config.methods[row], self.classes[row]
-            teacher = self.config.teacher.kind if method.needs_images else "none"
-            # Of weights without a plug-in nothing is known.
-            known = options.weights is None or options.plugin is not None
-            found[row] = ComparedMethod(label, options.published_as, teacher if known else None)
-        return found
-
-    @property
     def ablations(self) -> dict[str, list[str]]:
         """By each row with ablations, these and the row itself, in the order of the config, if they are run."""
         bases = {row: self.config.methods[row].ablation_of or row for row in self.rows}
@@ -271,14 +241,14 @@ class Plan:
             return options.pretrain_dataset or PUBLISHED_DATASET
         return self.config.pretrain.dataset if self.classes[method].pretrains else NO_DATASET
 
-    def _network(self, network: NetworkName, source: str = "the config") -> Network:
+    def network(self, name: NetworkName, source: str = "the config") -> Network:
         """Return one of the run's 3D networks.
 
         Raises:
             ConfigError: the fields that are replaced for it are wrong.
         """
         config = self.config
-        if network == MINKUNET:
+        if name == MINKUNET:
             return Network(config.backbone, config.voxels, config.pretrain)
         group = config.voxelnet
         if group is None:
@@ -292,12 +262,12 @@ class Plan:
 
     def superpixels(self, network: NetworkName) -> SuperpixelOptions:
         """How images are cut for the pre-training of a network."""
-        return self._network(network).how.superpixels
+        return self.network(network).how.superpixels
 
     def pretrain_job(self, method: str, seed: int, network: NetworkName = MINKUNET) -> PretrainJob:
         """Describe one pre-training; without training, the job does not depend on how others train."""
         config, options = self.config, self.config.methods[method]
-        (backbone, grid, how), compute = self._network(network), config.compute
+        (backbone, grid, how), compute = self.network(network), config.compute
         if not self.classes[method].pretrains:
             how, compute = _NO_TRAINING, compute.model_copy(update={"devices": 1})
         return PretrainJob(
@@ -355,34 +325,12 @@ class Plan:
             if of_task == task and dataset in self.absent
         }
 
-    def recipes(self, task: str) -> dict[str, str]:
-        """By data set of a task, how its networks are trained, in words for captions."""
-        return {
-            dataset: "; ".join(filter(None, [self._detector_words(dataset, options), _recipe_words(options)]))
-            for of_task, dataset, options in self.config.tasks.items()
-            if of_task == task
-        }
-
-    def _detector_words(self, dataset: str, options: TaskOptions) -> str:
-        """What the caption of a table of detection says of a data set besides."""
-        if not isinstance(options, DetectionTaskOptions):
-            return ""
-        count = SCORES.get(self.config.datasets[dataset].format)
-        return f"{count.words}; {DETECTORS[options.options.head.kind]}" if count else ""
-
-    @property
-    def detectors(self) -> dict[str, str]:
-        """By data set of detection, the detector's name, which is also its published one."""
-        return {
-            dataset: DETECTORS[options.options.head.kind] for dataset, options in self.config.tasks.detection.items()
-        }
-
     def finetune_job(self, run: Run) -> FinetuneJob:
         """Describe one fine-tuning."""
         config, pretrains = self.config, self.classes[run.method].pretrains
         options = getattr(config.tasks, run.task)[run.dataset]
         protocol = options.linear_probe if run.protocol == "linear_probe" else options.finetune
-        (backbone, grid, _), recipe = self._network(run.network), protocol.recipe
+        (backbone, grid, _), recipe = self.network(run.network), protocol.recipe
         if isinstance(options, DetectionTaskOptions):
             grid = options.options.grid or grid
         if isinstance(protocol, FinetuneOptions):
@@ -451,21 +399,6 @@ def _settings(options: TaskOptions) -> list[tuple[Protocol, float]]:
     if options.finetune is not None:
         settings += [("finetune", percent) for percent in options.finetune.label_percents]
     return settings
-
-
-def _recipe_words(options: TaskOptions) -> str:
-    words = [] if options.linear_probe is None else [f"linear probe {options.linear_probe.recipe}"]
-    finetune = options.finetune
-    if finetune is not None:
-        changes = {f"{percent:g} %": fields for percent, fields in finetune.recipe_by_percent.items()}
-        changes |= {"without pre-training": finetune.recipe_without_pretraining}
-        words.append(f"fine-tuning {finetune.recipe}")
-        words += [
-            f"{when}: " + ", ".join(f"{name} {value}" for name, value in fields.items())
-            for when, fields in changes.items()
-            if fields
-        ]
-    return "; ".join(words)
 
 
 def _label(row: str, options: MethodOptions, method: type[PretrainMethod]) -> str:

@@ -10,6 +10,7 @@ import yaml
 from cmcr.config import Config, parse_config
 from cmcr.errors import ConfigError, WeightsError
 from cmcr.plan import Plan
+from cmcr.plan_words import looked_up, network_name, recipes, titles
 from cmcr.results.published import read_names
 from cmcr.tasks.panoptic import PanopticOptions
 
@@ -381,7 +382,7 @@ def test_an_ablation_starts_from_its_row_and_is_not_compared(toy: dict[str, Any]
     assert plan.pretrain_job("cmcr", 0).options["masks"]["probability"] == 0.5
     assert plan.compared == {"ppkt": "PPKT", "cmcr": "CMCR"}
     assert plan.labels["less"] == "less"
-    assert plan.titles == {"less": "CMCR: less", "ppkt": "PPKT", "cmcr": "CMCR"}
+    assert titles(plan) == {"less": "CMCR: less", "ppkt": "PPKT", "cmcr": "CMCR"}
     assert plan.ablations == {"cmcr": ["less", "cmcr"]}
     assert parse_config(config.model_dump(mode="json"), "again") == config
 
@@ -396,15 +397,15 @@ def test_rows_are_looked_up_in_published_tables_by_data_alone() -> None:
     values = read(next(path for path in CONFIGS if path.name == "paper.yaml"))
     values = changed(values, "methods.slidr", {"label": "SLidR (ours)", "published_as": "SLidR"})
     plan = Plan.of(parse_config(values, "paper"), "paper")
-    found = {row: (method.label, method.published_as, method.teacher) for row, method in plan.looked_up.items()}
+    found = {row: (method.label, method.published_as, method.teacher) for row, method in looked_up(plan).items()}
     assert found["slidr"] == ("SLidR (ours)", "SLidR", "resnet50")
     assert found["ppkt"] == ("PPKT", None, "resnet50")
     assert found["scratch"] == ("Scratch", None, "none")
     # The recipes of the SLidR family run the network of its tables, by the name that the table of names has for it.
     names = read_names(CONFIGS[0].parents[1] / "results" / "reference" / "names.csv")
-    assert names["network", plan.network_name("segmentation")] == ("MinkUNet34",)
+    assert names["network", network_name(plan, "segmentation")] == ("MinkUNet34",)
     smaller = changed(values, "backbone", {"planes": [32] * 8})
-    assert ("network", Plan.of(parse_config(smaller, "paper"), "paper").network_name("segmentation")) not in names
+    assert ("network", network_name(Plan.of(parse_config(smaller, "paper"), "paper"), "segmentation")) not in names
 
 
 def test_a_task_can_name_its_methods(toy: dict[str, Any]) -> None:
@@ -438,8 +439,8 @@ def test_only_waymo_has_second_returns(toy: dict[str, Any]) -> None:
 def test_recipes_in_words_name_what_a_share_and_a_lack_of_pre_training_change(toy: dict[str, Any]) -> None:
     where = "tasks.segmentation.toy_nuscenes.finetune.recipe_without_pretraining"
     plan = Plan.of(parse_config(changed(toy, where, {"lr": 0.1, "head_lr": None}), "test"), "test")
-    assert plan.recipes("panoptic") == {}
-    assert plan.recipes("segmentation")["toy_nuscenes"] == (
+    assert recipes(plan, "panoptic") == {}
+    assert recipes(plan, "segmentation")["toy_nuscenes"] == (
         "linear probe 10 epochs, batch 8, adamw, lr 0.05, cosine; "
         "fine-tuning 2 epochs, batch 1, adamw, lr 0.002 (head 0.02), one cycle; 1 %: epochs 60; 10 %: epochs 12; "
         "without pre-training: lr 0.1, head_lr None"

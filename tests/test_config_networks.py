@@ -13,6 +13,7 @@ from cmcr.data.range_grid import RangeGrid
 from cmcr.errors import ConfigError
 from cmcr.models.voxelnet import VoxelNetOptions
 from cmcr.plan import Plan
+from cmcr.plan_words import detectors, network_name, recipes
 
 NUSCENES = {
     "toy": {},
@@ -188,11 +189,10 @@ def test_without_a_task_of_its_own_a_network_is_not_trained(values: dict[str, An
 
 def test_captions_and_published_tables_know_the_detector(values: dict[str, Any]) -> None:
     plan = plan_of(values)
-    assert plan.recipes("detection")["toy_kitti"].startswith("mAP is the mean over classes of KITTI's AP")
-    assert "; SECOND; fine-tuning 2 epochs" in plan.recipes("detection")["toy_kitti"]
-    assert plan.detectors == {"toy_kitti": "SECOND"}
-    assert plan.network_name("detection") == "voxelnet channels=8,8,16,16 top=16 heights_above=1"
+    assert recipes(plan, "detection")["toy_kitti"].startswith("mAP is the mean over classes of KITTI's AP")
+    assert "; SECOND; fine-tuning 2 epochs" in recipes(plan, "detection")["toy_kitti"]
+    assert detectors(plan) == {"toy_kitti": "SECOND"}
+    assert network_name(plan, "detection") == "voxelnet channels=8,8,16,16 top=16 heights_above=1"
     centre = {"head": {"kind": "centre", "groups": [[1], [2, 3]]}}
-    assert plan_of(changed(values, "tasks.detection.toy_kitti.options", centre)).detectors == {
-        "toy_kitti": "CenterPoint"
-    }
+    centred = plan_of(changed(values, "tasks.detection.toy_kitti.options", centre))
+    assert detectors(centred) == {"toy_kitti": "CenterPoint"}

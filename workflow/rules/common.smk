@@ -23,6 +23,7 @@ from cmcr.missing import absent_without_waymo, refuse_missing
 from cmcr.models.backbone import MINKUNET, NETWORKS, NO_DATASET, VOXELNET
 from cmcr.models.image_encoder import published_files
 from cmcr.plan import Plan, Run
+from cmcr.plan_words import detectors, looked_up, network_name, recipes, titles
 from cmcr.sources import ROOT as CODE_ROOT
 from cmcr.sources import code_digest
 from cmcr.waymo_environment import waymo_python as find_waymo_python

@@ -26,7 +26,7 @@ rule draw_course:
             method=wildcards.method,
             dataset=wildcards.dataset,
             network=get_network(wildcards),
-            labels=json.dumps(plan.titles),
+            labels=json.dumps(titles(plan)),
             codes=plan.shows(wildcards.method).codes,
         ),
         folder=subpath(output[0], parent=True),
@@ -91,7 +91,7 @@ rule draw_held_out:
         runtime=get_pass_minutes(),
     params:
         options=lambda wildcards, input: get_held_out_flags(wildcards, input, cfg.seeds[0]),
-        title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
+        title=lambda wildcards: f"{titles(plan)[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}: a held-out scan",
         code=lambda wildcards: get_code(
             "draw-held-out",
             plan.plugins[wildcards.method],
@@ -123,7 +123,7 @@ rule draw_features:
         "../../environment.yml"
     params:
         job=lambda wildcards: plan.pretrain_job(wildcards.method, cfg.seeds[0]).model_dump_json(),
-        title=lambda wildcards: f"{plan.titles[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
+        title=lambda wildcards: f"{titles(plan)[wildcards.method]} on {wildcards.dataset}, seed {cfg.seeds[0]}",
         code=lambda wildcards: get_code("draw-features", get_reader(get_measured(wildcards.dataset))),
     message:
         "Draw what {wildcards.method} learned on {wildcards.dataset}"

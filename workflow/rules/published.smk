@@ -24,9 +24,9 @@ rule compare_published:
     conda:
         "../../environment.yml"
     params:
-        methods=as_is(json.dumps({row: vars(method) for row, method in plan.looked_up.items()})),
-        networks=as_is(json.dumps({task: plan.network_name(task) for task in tasks})),
-        detectors=as_is(flags(detectors=plan.detectors and json.dumps(plan.detectors))),
+        methods=as_is(json.dumps({row: vars(method) for row, method in looked_up(plan).items()})),
+        networks=as_is(json.dumps({task: network_name(plan, task) for task in tasks})),
+        detectors=as_is(flags(detectors=detectors(plan) and json.dumps(detectors(plan)))),
         folder=subpath(output[0], parent=True),
         code=get_code("published-table"),
     message:

@@ -45,7 +45,7 @@ rule write_tables:
     params:
         labels=lambda wildcards: json.dumps(plan.compared_on(wildcards.task)),
         reasons=get_reasons,
-        recipes=lambda wildcards: flags(recipes=json.dumps(plan.recipes(wildcards.task))),
+        recipes=lambda wildcards: flags(recipes=json.dumps(recipes(plan, wildcards.task))),
         absent=lambda wildcards: flags(absent=plan.absent and json.dumps(plan.absent_columns(wildcards.task))),
         folder=subpath(output[0], parent=True),
         code=get_code("tables"),
