@@ -26,7 +26,6 @@ from cmcr.split_sizes import SplitSize, split_size
 from cmcr.step_times import StepTimes, Work, finetune_work, pretrain_work
 from cmcr.tasks.detection import DetectionOptions
 from cmcr.tasks.job import FinetuneJob
-from cmcr.training import total_steps
 
 #: Size of a split by data set and role, ``train`` or ``validation``; None if it is unknown.
 Sizes = Callable[[str, str], SplitSize | None]
@@ -141,7 +140,7 @@ def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]
     for network in plan.networks:
         for row in plan.trained_on(network):
             job = plan.pretrain_job(row, config.seeds[0], network)
-            steps = total_steps(scans, job.recipe) if scans is not None else None
+            steps = job.recipe.steps(scans) if scans is not None else None
             work = pretrain_work(config, plan.plugins[row].stem, job)
             seconds, size_mb = _seconds(times, work, steps, 0), backbone_mb(job.backbone, job.voxels)
             name = f"pretrain {row}{_with(network)}"
@@ -153,7 +152,7 @@ def _every_row(plan: Plan, sizes: Sizes, times: StepTimes) -> Iterator[Training]
         variants = len(finetuning.batch_norm) if run.protocol == "linear_probe" else 1
         labelled = labelled_scans(plan, run, sizes(run.dataset, "train"))
         validation = sizes(run.dataset, "validation")
-        steps = variants * total_steps(labelled, finetuning.recipe) if labelled is not None else None
+        steps = variants * finetuning.recipe.steps(labelled) if labelled is not None else None
         scored = variants * validation.scans if validation else None
         seconds = _seconds(times, finetune_work(config, finetuning), steps, scored)
         name = f"{run.task} {run.dataset} {run.protocol} {run.percent:g} %"

@@ -42,6 +42,10 @@ class Recipe(Options):
         """Return this recipe with some of its fields replaced (and checked again)."""
         return Recipe.model_validate({**self.model_dump(), **overrides})
 
+    def steps(self, scans: int) -> int:
+        """Steps of a whole run over ``scans`` training scans; the last, smaller batch of an epoch counts."""
+        return self.epochs * math.ceil(scans / self.batch_size)
+
     def __str__(self) -> str:
         """For captions: ``2 epochs, batch 1, adamw, lr 0.002 (head 0.02), one cycle``."""
         head = "" if self.head_lr is None else f" (head {self.head_lr:g})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import sys
 import warnings
@@ -129,11 +128,6 @@ def make_loader(
         persistent_workers=recipe.workers > 0,
         pin_memory=compute.device == "cuda",
     )
-
-
-def total_steps(scans: int, recipe: Recipe) -> int:
-    """Steps of a whole run over ``scans`` training scans."""
-    return recipe.epochs * math.ceil(scans / recipe.batch_size)
 
 
 @contextmanager

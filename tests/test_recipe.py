@@ -90,3 +90,8 @@ def test_merged_recipes_are_checked_again():
         SGD.merged_with({"epochs": 0})
     with pytest.raises(ValidationError, match="learning_rate"):
         SGD.merged_with({"learning_rate": 0.1})
+
+
+@pytest.mark.parametrize(("scans", "batch", "expected"), [(5, 2, 9), (4, 2, 6), (1, 16, 3)])
+def test_the_last_smaller_batch_of_an_epoch_is_a_step(scans: int, batch: int, expected: int) -> None:
+    assert Recipe(epochs=3, batch_size=batch).steps(scans) == expected

@@ -27,7 +27,7 @@ from cmcr.pretrain.method import Channels, Step
 from cmcr.pretrain.plugins import load_plugin
 from cmcr.pretrain.run import PretrainModule, pretrain
 from cmcr.recipe import Recipe
-from cmcr.training import job_folder, total_steps
+from cmcr.training import job_folder
 
 #: 12 epochs of 3 steps, and a checkpoint after every second epoch, that is 6 steps.
 JOB = pretrain_job(recipe=Recipe(epochs=12, batch_size=2, lr=3e-3, optimizer="adamw", schedule="one_cycle"))
@@ -249,11 +249,6 @@ def test_a_job_folder_keeps_what_a_resume_needs_only_if_the_job_fails(tmp_path: 
     with job_folder(tmp_path):
         pass
     assert not left.parent.exists()
-
-
-@pytest.mark.parametrize(("scans", "batch", "expected"), [(5, 2, 9), (4, 2, 6), (1, 16, 3)])
-def test_total_steps(scans: int, batch: int, expected: int) -> None:
-    assert total_steps(scans, Recipe(epochs=3, batch_size=batch)) == expected
 
 
 def test_the_result_does_not_depend_on_loading_processes(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from cmcr.pretrain.learned import METHOD_FILE, save_method
 from cmcr.pretrain.method import Channels, PretrainMethod, Step
 from cmcr.processes import leave_to_the_first, rank
 from cmcr.sources import code_digest
-from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
+from cmcr.training import TrainingModule, job_folder, make_loader, train
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _train(
         with_pixels=method.needs_pixels,
         superpixels=regions,
     )
-    steps = total_steps(len(dataset), job.recipe)
+    steps = job.recipe.steps(len(dataset))
     module = PretrainModule(backbone, method, encoder, job, steps)
     readers = sorted({part.reader_file for part in index.parts})
     code = code_digest(Path(__file__), Path(inspect.getfile(method_class)), *readers)

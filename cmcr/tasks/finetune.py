@@ -32,7 +32,7 @@ from cmcr.tasks.frozen import FrozenFeatures, recalibrate_batch_norm
 from cmcr.tasks.job import FinetuneJob
 from cmcr.tasks.model import TaskModel, evaluation_loader, save_model
 from cmcr.tasks.registry import TASKS, make_task
-from cmcr.training import TrainingModule, job_folder, make_loader, total_steps, train
+from cmcr.training import TrainingModule, job_folder, make_loader, train
 
 #: What of a job tells its run from others.
 _RUN = {"task", "dataset", "pretrain_dataset", "method", "protocol", "label_percent", "seed", "toy"}
@@ -163,7 +163,7 @@ def _train_variant(
         recalibrate_batch_norm(backbone, _plain(scans, job), device)
     if model.frozen and job.augmentation is None:
         scans = FrozenFeatures(backbone, _plain(scans, job), device)
-    module = FinetuneModule(model, job, total_steps(len(labelled), job.recipe))
+    module = FinetuneModule(model, job, job.recipe.steps(len(labelled)))
     identity = sha256_of_json(
         [
             job.model_dump(mode="json"),
