@@ -18,6 +18,8 @@ COURSE_FILE = "metrics.csv"
 FIRST_COLUMNS = ["step", "epoch", "lr", "loss"]
 #: The end of a training is the last tenth of its rows: one row is one batch, and too restless.
 END_SHARE = 0.1
+#: Up to here each whole number is one of float64's.
+_LAST_EXACT = 2.0**53
 
 
 def read_course(path: Path | str) -> pd.DataFrame:
@@ -49,9 +51,11 @@ def read_course(path: Path | str) -> pd.DataFrame:
         course = pd.read_csv(io.StringIO("\n".join(lines)), dtype=dict.fromkeys(header, "float64"))
     except ValueError as error:
         raise DataError.at(path, expected=expected, found=str(error), fix=fix) from None
-    rising = len(course) and course["step"].notna().all() and (np.diff(course["step"].to_numpy(), prepend=0) > 0).all()
-    if not rising:
-        raise DataError.at(path, expected="at least one row, and steps that rise from 1", found="other steps", fix=fix)
+    steps = course["step"].to_numpy()
+    whole = (steps == np.floor(steps)) & (steps <= _LAST_EXACT)  # not NaN either
+    if not len(steps) or not whole.all() or not (np.diff(steps, prepend=0) > 0).all():
+        expected = "at least one row, and whole steps that rise from 1"
+        raise DataError.at(path, expected=expected, found="other steps", fix=fix)
     if not np.isfinite(course["loss"]).all():
         raise DataError.at(path, expected="a finite loss in each row", found="one that is not", fix=fix)
     return course.astype({"step": "int64"}).set_index("step")

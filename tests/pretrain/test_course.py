@@ -34,8 +34,11 @@ def test_rows_come_back_by_step(tmp_path: Path) -> None:
         (GOOD + "6,1,0.1\n", r"line 5 has 3 fields, not 6: '6,1,0\.1'"),
         (GOOD + "6,1,0.1,4,2,0.5,9\n", "line 5 has 7 fields"),
         (GOOD + "6,1,0.1,oops,2,1\n", "oops"),
-        (GOOD + "5,1,0.1,4,2,1\n", "steps that rise"),
-        (GOOD + ",1,0.1,4,2,1\n", "steps that rise"),
+        (GOOD + "5,1,0.1,4,2,1\n", "whole steps that rise"),
+        (GOOD + "6.5,1,0.1,4,2,1\n", "whole steps"),
+        (GOOD + "9" * 20 + ",1,0.1,4,2,1\n", "whole steps"),
+        (GOOD + "inf,1,0.1,4,2,1\n", "whole steps"),
+        (GOOD + ",1,0.1,4,2,1\n", "whole steps that rise"),
         (GOOD + "6,1,0.1,nan,2,1\n", "a finite loss"),
     ],
 )
