@@ -99,6 +99,11 @@ def summed_over_processes(x: Tensor) -> Tensor:
     return _Sum.apply(x) if _are_several() else x
 
 
+def any_process(own: bool, device: torch.device) -> bool:
+    """Return whether ``own`` is true in any process; all of them have to ask, and get the same answer."""
+    return bool(summed_over_processes(torch.tensor(int(own), device=device)))
+
+
 def mean_over_processes(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """Return the mean of each of the scalars over the processes, all of which have the same, without gradients.
 

@@ -154,9 +154,9 @@ def train(
     ends them when the last training of the job is over. Gradients are the mean over the processes, BatchNorm takes its
     statistics from all of them, and what is logged is their mean.
 
-    ``folder`` gets ``metrics.csv``, TensorBoard's file and a checkpoint: about ten are written over a run, each over
-    the last, one of them at its end. A run that was killed goes on from there and ends as if it had not been, with the
-    same weights and the same ``metrics.csv``. A checkpoint of another ``identity`` is not used.
+    ``folder`` gets ``metrics.csv``, TensorBoard's file and a checkpoint, which `KeepCheckpoint` writes now and then,
+    each over the last, one of them at the end. A run that was killed goes on from there and ends as if it had not
+    been, with the same weights and the same ``metrics.csv``. A checkpoint of another ``identity`` is not used.
 
     Args:
         module: what to train.

@@ -23,13 +23,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.tensorboard import SummaryWriter
 
 from cmcr.files import atomic_path, write_text, writing
-from cmcr.processes import summed_over_processes
+from cmcr.processes import any_process
 from cmcr.recipe import Recipe, schedule_factor
 
 logger = logging.getLogger(__name__)
 
 #: A run's log has about this many rows, whatever its length.
 ROWS, LINES, CHECKPOINTS = 500, 20, 10
+#: A long run writes more checkpoints: one at the end of each epoch that ends so many seconds after the last.
+CHECKPOINT_AFTER_S = 600
 
 
 def loss_values(outputs: Mapping[str, Any]) -> dict[str, float]:
@@ -145,9 +147,9 @@ class LossBar(TQDMProgressBar):
 
 
 class KeepCheckpoint(Checkpoint):
-    """Write a checkpoint about ten times over a run, each over the last, the last one at its end.
+    """Write a checkpoint at ends of epochs, each over the last: about ten times over a run, or more in a long one.
 
-    Every process of a run calls it, and the first one writes.
+    The last one is written at the run's end. Every process of a run calls it, and the first one writes.
 
     Lightning's own `ModelCheckpoint` is more than this asks for. As a subclass of `Checkpoint` it is called after all
     other callbacks of an epoch's end.
@@ -156,11 +158,18 @@ class KeepCheckpoint(Checkpoint):
     def __init__(self, path: Path, epochs: int):
         self.path, self.epochs, self.every = path, epochs, max(1, epochs // CHECKPOINTS)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when the run starts."""
+        self.written = time.monotonic()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write it where one is due."""
         finished = trainer.current_epoch + 1
-        if finished % self.every and finished != self.epochs:
+        # Each process has a clock of its own, and all have to agree.
+        late = any_process(time.monotonic() - self.written >= CHECKPOINT_AFTER_S, pl_module.device)
+        if finished % self.every and finished != self.epochs and not late:
             return
+        self.written = time.monotonic()
         with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as path:
             trainer.save_checkpoint(path)
 
@@ -183,5 +192,5 @@ class EndTogether(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """End the run if any process is asked to."""
-        if summed_over_processes(torch.tensor(int(self.asked), device=pl_module.device)):
+        if any_process(self.asked, pl_module.device):
             raise SIGTERMException

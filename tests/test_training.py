@@ -90,6 +90,18 @@ def test_a_killed_run_ends_in_the_same_bytes(
     assert not (tmp_path / "logs" / "resume").exists()
 
 
+def test_a_long_run_writes_a_checkpoint_behind_each_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[bytes, bytes]
+) -> None:
+    monkeypatch.setattr("cmcr.training_callbacks.CHECKPOINT_AFTER_S", 0)
+    kill_at(monkeypatch, 4)
+    with pytest.raises(Killed):
+        run(tmp_path)
+    (checkpoint,) = (tmp_path / "logs").glob("resume/*.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+    assert run(tmp_path) == undisturbed
+
+
 def test_killed_after_its_last_step_a_run_does_not_train_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[bytes, bytes]
 ) -> None:
