@@ -33,6 +33,8 @@ BOX_TABLE = "sample_annotation.json"
 _NUMBER_OF_CATEGORY = {name: number for number, (name, _) in enumerate(CATEGORIES)}
 #: Words of a box: category, attribute, LiDAR and radar returns, and then the numbers of `WorldBoxes`.
 _COUNTS, _WORDS = 4, 16
+#: What an int32 holds; a sweep has some ten thousands.
+_MOST_RETURNS = 2**31 - 1
 #: Decimals of a number; finer digits would make an index larger and nothing better.
 _DECIMALS = 10
 
@@ -219,7 +221,7 @@ def _numbers(path: Path, things: list[dict[str, Any]], field: str, width: int) -
 
 def _counts(path: Path, things: list[dict[str, Any]], field: str) -> NDArray[np.int64]:
     for thing in things:
-        if not isinstance(thing[field], int) or thing[field] < 0:
+        if type(thing[field]) is not int or not 0 <= thing[field] <= _MOST_RETURNS:  # true and false are integers, too
             raise _bad(path, thing, f"a number of returns as {field}", f"{thing[field]!r}")
     return np.array([thing[field] for thing in things], dtype=np.int64)
 

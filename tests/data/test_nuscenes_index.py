@@ -325,6 +325,10 @@ BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
         set_field("sample_annotation", "rotation", [0, 0, 0, 0]), "sample_annotation.json", "a quaternion", "0, 0"),
     "a word for a number of returns": (
         set_field("sample_annotation", "num_lidar_pts", "many"), "sample_annotation.json", "num_lidar_pts", "many"),
+    "true for a number of returns": (
+        set_field("sample_annotation", "num_lidar_pts", True), "sample_annotation.json", "num_lidar_pts", "True"),
+    "more returns than any sweep has": (
+        set_field("sample_annotation", "num_radar_pts", 2**64), "sample_annotation.json", "num_radar_pts", "1844674"),
     "path out of the folder": (
         set_field("sample_data", "filename", "../../secret.bin"), "sample_data.json",
         "below the data set's root", "out of it"),
