@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from cmcr.data.scan import IGNORE
 
-#: An id beyond every instance id that the counting may meet: it pairs two of them as ``a + OFFSET * b`` in int64.
-_OFFSET = 2**32
+#: An id beyond every instance id that the counting may meet: it pairs two of them as ``a + OFFSET * b`` in int64, which
+#: ends at 2**63.
+_OFFSET = 2**31
 
 
 class Quality(NamedTuple):

@@ -96,6 +96,13 @@ def test_scans_are_counted_one_by_one_and_later_ones_are_not_forgotten() -> None
     assert counted.quality.rq[1] == pytest.approx(1 / (1 + 0.5 + 1))
 
 
+def test_the_largest_instance_is_told_apart_from_others() -> None:
+    counted = PanopticQuality(2, [1], 1)
+    ones = np.ones(4, dtype=np.int64)
+    counted.update(ones, np.array([0, 0, 1, 2**31 - 2]), ones, np.array([2**31 - 2, 2**31 - 2, 1, 0]))
+    assert counted.counts.reshape(4, 2)[:, 1].tolist() == [3, 3, 0, 0]
+
+
 def arrays(**changes: list[int]) -> list[NDArray[np.int64]]:
     fields = {"classes": [1, 1], "instances": [0, 1], "true_classes": [1, 0], "true_instances": [1, 0], **changes}
     return [np.array(values, dtype=np.int64) for values in fields.values()]
@@ -106,9 +113,10 @@ def arrays(**changes: list[int]) -> list[NDArray[np.int64]]:
     [
         ({"classes": [1]}, "one length"),
         ({"classes": [1, 3]}, r"class in 0\.\.2, found 1\.\.3"),
-        ({"classes": [1, 0]}, "1 of 2 points are predicted as the ignored class"),
-        ({"true_instances": [-1, 0]}, r"true instance in 0\.\."),
-        ({"instances": [2**32, 0]}, "instance"),
+        ({"classes": [0, 0]}, "2 of 2 points are predicted as the ignored class"),
+        ({"true_classes": [1, 3]}, r"every true class in 0\.\.2, found 1\.\.3"),
+        ({"true_instances": [-1, 0]}, r"every true instance in 0\.\."),
+        ({"instances": [2**31 - 1, 0]}, rf"every instance in 0\.\.{2**31 - 2}, found 0\.\.{2**31 - 1}"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(change: dict[str, list[int]], message: str) -> None:
