@@ -46,15 +46,35 @@ def test_a_channel_that_hardly_ever_fired_does_not_outweigh_everything() -> None
     rare[7] = 1e-3
     held_out = rare.clone()
     held_out[3] = 5.0
-    fitted = fit_ridge(torch.cat([x, rare], dim=1), y)
-    assert r_squared(fitted(torch.cat([x, held_out], dim=1)), y) > 0.95
+    for sign in (1, -1):
+        fitted = fit_ridge(torch.cat([x, sign * rare], dim=1), y)
+        assert r_squared(fitted(torch.cat([x, sign * held_out], dim=1)), y) > 0.95
+
+
+def test_beyond_the_range_of_the_fit_nothing_changes() -> None:
+    x, y = draw(50, 3) + torch.tensor([0.0, 50.0, -50.0]), draw(50, 1, seed=1)
+    fitted = fit_ridge(x, y)
+    for bound in (x.amin(0), x.amax(0)):
+        for channel in range(3):
+            row = x[:1].clone()
+            row[0, channel] = bound[channel]
+            beyond = row.clone()
+            beyond[0, channel] += 9 * (bound - x.mean(0)).sign()[channel]
+            assert fitted(beyond) == fitted(row)
+
+
+def test_a_channel_of_tiny_values_has_its_say_and_a_dead_one_none() -> None:
+    x, y = draw(80, 3), draw(80, 1, seed=1)
+    tiny = torch.cat([1e-8 * (x[:, :1] - x[:, :1].mean()), x[:, 1:], torch.zeros(80, 1)], dim=1)
+    torch.testing.assert_close(fit_ridge(tiny, y)(tiny), fit_ridge(x, y)(x))
 
 
 def test_r_squared_by_hand() -> None:
-    target = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 6.0]])  # SST 8 + 24
+    target = torch.tensor([[0.0, 10.0], [2.0, 10.0], [4.0, 16.0]])  # SST 8 + 24
     assert r_squared(target, target) == 1
     assert r_squared(target.mean(0).expand(3, 2), target) == pytest.approx(0)
     assert r_squared(target + torch.tensor([1.0, -1.0]), target) == pytest.approx(1 - 6 / 32)
+    assert r_squared(0.01 * target + torch.tensor([0.01, -0.01]), 0.01 * target) == pytest.approx(1 - 6 / 32)
     assert np.isnan(r_squared(target, torch.ones(3, 2)))
 
 
@@ -78,6 +98,22 @@ def test_rare_classes_count_as_much_as_frequent_ones() -> None:
     # A guess reaches half of two classes, however rare one of them is.
     blind = probe_class((draw(4000, 2, seed=5), draw(2000, 2, seed=6)), (k, k_held_out))
     assert blind == pytest.approx(0.5, abs=0.15)
+
+
+def test_balanced_accuracy_equals_a_slow_count_from_the_definition() -> None:
+    # Classes that overlap, as unlike in number as can be, and other numbers of them held out; nothing of class 2.
+    k, k_held_out = torch.tensor([1] * 60 + [3] * 9 + [4]), torch.tensor([1] * 10 + [3] * 40 + [4] * 30)
+    middle = 1.5 * draw(5, 2, seed=9)
+    x, x_held_out = draw(70, 2) + middle[k], draw(80, 2, seed=1) + middle[k_held_out]
+    share = torch.tensor([1 / int((k == label).sum()) for label in k], dtype=torch.float64)
+    fitted = fit_ridge(x, torch.stack([(k == label).double() for label in (1, 3, 4)], dim=1), share)
+    answers = [(1, 3, 4)[place] for place in fitted(x_held_out).argmax(1).tolist()]
+    recalls = []
+    for label in (1, 3, 4):
+        mine = [answer == label for answer, true in zip(answers, k_held_out.tolist(), strict=True) if true == label]
+        recalls.append(sum(mine) / len(mine))
+    assert min(recalls) < 1
+    assert probe_class((x, x_held_out), (k, k_held_out)) == pytest.approx(sum(recalls) / 3)
 
 
 def test_a_class_that_was_never_fitted_is_never_right() -> None:
