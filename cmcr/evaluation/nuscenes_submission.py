@@ -23,7 +23,7 @@ from cmcr.boxes.detections import Detections
 from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.nuscenes import lidar_pose
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes, WorldBoxes, boxes_in_lidar, boxes_in_world
-from cmcr.data.nuscenes_names import CATEGORIES, CLASS_NAMES, THING_CLASSES
+from cmcr.data.nuscenes_names import CLASS_NAMES, THING_CLASSES
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 from cmcr.reading import parse_json, read_bytes
@@ -46,7 +46,6 @@ _ATTRIBUTES: Final = {
     **dict.fromkeys(("bicycle", "motorcycle"), _CYCLE),
     "pedestrian": ("pedestrian.moving", "pedestrian.standing"),
 }
-_CATEGORY_OF_NAME = {name: number for number, (_, name) in enumerate(CATEGORIES)}
 
 
 def write_nuscenes_submission(
@@ -197,10 +196,9 @@ def _detections(record: ScanRecord, boxes: list[dict[str, Any]], numbers: Mappin
             raise ValueError(f"{field} that is not finite")
         return values
 
-    none = np.zeros(len(boxes), dtype=np.int64)
     world = WorldBoxes(read("translation", 3), read("size", 3), read("rotation", 4), read("velocity", 2))
-    category = np.array([_CATEGORY_OF_NAME[box["detection_name"]] for box in boxes], dtype=np.int64)
-    upright = boxes_in_lidar(AnnotatedBoxes(category, none, none, none, world), lidar_pose(record))
+    none = np.zeros(len(boxes), dtype=np.int64)
+    upright = boxes_in_lidar(AnnotatedBoxes(none, none, none, none, world), lidar_pose(record))  # for places alone
     assert upright.velocity is not None
     return Detections(
         torch.from_numpy(upright.geometry),

@@ -93,6 +93,17 @@ def test_from_file_comes_what_was_written(index: ScanIndex, tmp_path: Path, velo
         np.testing.assert_allclose(again[token].velocity_N2, speeds, atol=1e-9)
 
 
+def test_numbers_of_other_writers_and_scans_without_a_box_have_the_same_types(index: ScanIndex, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    whole = {"translation": [110, 52, 1], "size": [2, 4, 1], "rotation": [1, 0, 0, 0], "velocity": [3, 0]}
+    box = {**whole, "detection_name": "car", "detection_score": 1}
+    path.write_text(json.dumps({"results": {"sample0": [box], "sample1": []}}))
+    for found in read_nuscenes_submission(path, index).values():
+        assert found.velocity_N2 is not None
+        assert found.classes_N.dtype == torch.int64
+        assert {part.dtype for part in (found.boxes_N7, found.scores_N, found.velocity_N2)} == {torch.float64}
+
+
 def test_of_too_many_boxes_the_best_are_kept(index: ScanIndex) -> None:
     found = random_detections(MOST_BOXES + 7, np.random.default_rng(0))
     shuffled = torch.randperm(len(found.scores_N), generator=torch.Generator().manual_seed(0))
@@ -139,7 +150,9 @@ def test_what_cannot_be_submitted_is_refused(index: ScanIndex, change: dict[str,
 
 
 def test_a_split_is_submitted_as_a_whole_or_not_at_all(index: ScanIndex, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"each of the 2 scans of val\n  found:    nothing about 1 of them.*sweep1"):
+    with pytest.raises(
+        DataError, match=r"found\.json\n.*each of the 2 scans of val\n  found:    nothing about 1 of .*sweep1"
+    ):
         write_nuscenes_submission(tmp_path / "found.json", index, {"sweep0": NOTHING})
     bad = detections(true_boxes(index))._replace(classes_N=torch.tensor([4, 0]))
     with pytest.raises(DataError, match="class 0"):
