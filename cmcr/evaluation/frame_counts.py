@@ -25,11 +25,11 @@ def miou_of(sums: Sums) -> Sums:
     """Turn (..., 3 C) sums of `iou_counts` into (...) mIoU in percent by the devkit's rule; NaN without a class."""
     right, labelled, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
     union = labelled + predicted - right
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         iou = right / union
         there = union > 0
         there[..., IGNORE] = False
-        return 100 * np.where(there, iou, 0.0).sum(axis=-1) / np.where(there.any(axis=-1), there.sum(axis=-1), np.nan)
+        return 100 * np.where(there, iou, 0.0).sum(axis=-1) / there.sum(axis=-1)
 
 
 def pq_of(sums: Sums) -> Sums:
@@ -39,7 +39,7 @@ def pq_of(sums: Sums) -> Sums:
     """
     iou, matched, wrong, missed = np.moveaxis(sums.reshape(*sums.shape[:-1], 4, -1), -2, 0)
     weight = matched + wrong / 2 + missed / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         quality = np.where(weight > 0, iou / weight, 0.0)
     quality = np.delete(quality, IGNORE, axis=-1)
     return 100 * quality.mean(axis=-1)
