@@ -50,6 +50,21 @@ def test_the_interval_is_that_of_a_slow_loop(seeds: int) -> None:
     assert found.mean == pytest.approx(np.mean([share(ours[s].sum(0)) - share(theirs[s].sum(0)) for s in range(seeds)]))
 
 
+@pytest.mark.parametrize(("number", "resamples"), [(2000, {}), (450, {"resamples": 450})])
+def test_the_interval_holds_its_share_of_that_many_resamples(number: int, resamples: dict[str, int]) -> None:
+    gains = []
+
+    def noting(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = share(sums)
+        if values.ndim == 3:  # of all resamples that are held at a time
+            gains.extend((values[0] - values[1]).mean(axis=0).tolist())
+        return values
+
+    found = paired_gain(runs(0.6, 2), runs(0.5, 2), noting, np.random.default_rng(0), level=0.7, **resamples)
+    assert len(gains) == number
+    assert [found.low, found.high] == pytest.approx(np.percentile(gains, [15, 85]).tolist())
+
+
 def test_a_method_gains_nothing_over_itself() -> None:
     ours = runs(0.6)
     assert paired_gain(ours, ours, share, np.random.default_rng(0)) == (0, 0, 0)

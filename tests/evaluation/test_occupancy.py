@@ -10,11 +10,11 @@ from cmcr.evaluation.occupancy import OccupancyAccuracy
 
 def test_by_hand_over_two_scans() -> None:
     score = OccupancyAccuracy()
-    score.update(torch.tensor([2.0, -1.0, 0.0, math.nan]), torch.tensor([True, True, True, True]))
+    score.update(torch.tensor([2.0, -1.0, 0.0, math.nan, 4.0]), torch.tensor([True, True, True, True, False]))
     score.update(torch.tensor([-3.0, 0.5, 0.0, -0.1, math.nan]), torch.tensor([False, False, False, False, True]))
-    assert (score.occupied, score.empty, score.right, score.unanswered) == (3, 4, 3, 2)
-    assert score.accuracy == 3 / 7
-    assert score.majority == 4 / 7
+    assert (score.occupied, score.empty, score.right, score.unanswered) == (3, 5, 3, 2)
+    assert score.accuracy == 3 / 8
+    assert score.majority == 5 / 8
 
 
 def test_a_constant_answer_scores_no_more_than_the_majority() -> None:
@@ -36,6 +36,7 @@ def test_without_answers_there_is_no_score() -> None:
     assert score.unanswered == 3
 
 
-def test_shapes_that_would_broadcast_are_refused() -> None:
+@pytest.mark.parametrize("occupied", [(3,), (3, 1)])
+def test_other_shapes_are_refused(occupied: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one logit per query"):
-        OccupancyAccuracy().update(torch.zeros(3, 1), torch.ones(3, dtype=torch.bool))
+        OccupancyAccuracy().update(torch.zeros(3, 1), torch.ones(occupied, dtype=torch.bool))

@@ -32,7 +32,8 @@ def with_spectrum(*sigma: float) -> Tensor:
 def test_effective_rank_of_a_known_spectrum(sigma: tuple[float, ...], expected: float) -> None:
     features = with_spectrum(*sigma)
     assert effective_rank(features) == pytest.approx(expected, abs=1e-5)
-    assert effective_rank(3 * features + 100) == pytest.approx(expected, abs=1e-4)
+    offset = 100 * torch.arange(1.0, len(sigma) + 1)  # of its own for each channel
+    assert effective_rank(3 * features + offset) == pytest.approx(expected, abs=1e-4)
 
 
 def test_effective_rank_of_constants_is_undefined() -> None:
@@ -84,3 +85,4 @@ def test_shuffled_channels_keep_their_values_and_lose_each_other() -> None:
     torch.testing.assert_close(shuffled.sort(dim=0).values, x.sort(dim=0).values)
     assert effective_rank(x) == pytest.approx(1, abs=1e-3)
     assert effective_rank(shuffled) > 2.9
+    assert torch.equal(shuffled, shuffled_channels(x, torch.Generator().manual_seed(0)))
