@@ -230,7 +230,7 @@ def _thresholds(scores: NDArray[np.float64], counted: int) -> NDArray[np.float64
     wanted, chosen = 0.0, []
     for rank, score in enumerate(scores.tolist(), 1):
         is_last = rank == len(scores)
-        recall, next_recall = rank / counted, (rank if is_last else rank + 1) / counted
+        recall, next_recall = rank / counted, (rank + 1) / counted
         if is_last or next_recall - wanted >= wanted - recall:
             chosen.append(score)
             wanted += 1 / _STEPS
@@ -241,20 +241,19 @@ def _count(frame: _Frame, thresholds_T: NDArray[np.float64], min_overlap: float)
     """Return (3, T) detections that are right, that are wrong, and the summed likeness of the angles of those right.
 
     Row t of all masks is about the detections with at least the score t. Each object takes the free detection that
-    overlaps it most, or, if it overlaps with none that counts, the first of those set aside.
+    overlaps it most. Those set aside are as good as not there: an object takes one only where no other overlaps it, and
+    is then neither found nor, as far as precision goes, missed.
     """
-    free_TD = frame.score >= thresholds_T[:, None]
+    free_TD = (frame.score >= thresholds_T[:, None]) & ~frame.aside
     right, alike = np.zeros((2, len(thresholds_T)))
     for number in np.flatnonzero((frame.overlap > min_overlap).any(axis=0)).tolist():
         overlap_D = frame.overlap[:, number]
         candidate_TD = free_TD & (overlap_D > min_overlap)
-        counts_TD, aside_TD = candidate_TD & ~frame.aside, candidate_TD & frame.aside
-        found_T = counts_TD.any(axis=1)
-        best_T = np.where(found_T, np.where(counts_TD, overlap_D, -1).argmax(axis=1), aside_TD.argmax(axis=1))
-        taken = np.flatnonzero(candidate_TD.any(axis=1))
-        free_TD[taken, best_T[taken]] = False
+        found_T = candidate_TD.any(axis=1)
+        best_T = np.where(candidate_TD, overlap_D, -1).argmax(axis=1)
+        free_TD[found_T, best_T[found_T]] = False
         if not frame.ignored[number]:
             right += found_T
             alike += found_T * (1 + np.cos(frame.turn[best_T, number])) / 2
-    wrong = np.count_nonzero(free_TD & ~frame.aside & ~(frame.in_region > min_overlap), axis=1)
+    wrong = np.count_nonzero(free_TD & ~(frame.in_region > min_overlap), axis=1)
     return np.stack([right, wrong, alike])
