@@ -11,6 +11,7 @@ import torch
 from cmcr.boxes.detections import Detections
 from cmcr.data.index import ScanIndex
 from cmcr.data.kitti_index import make_index
+from cmcr.data.kitti_labels import KittiObjects
 from cmcr.evaluation.kitti_ap import average_precisions
 from cmcr.evaluation.kitti_detection import KittiDetectionScore, detected_objects
 from cmcr.results.scores import Metric
@@ -71,6 +72,51 @@ def test_means_are_over_the_classes_that_have_a_number(index: ScanIndex) -> None
     for name, expected in at_11.items():
         assert found["ap_bev_easy_at_11", name] == (None if np.isnan(expected) else expected)
     assert set(reasons.values()) <= {"no object of this difficulty in the whole split"}
+
+
+def some_cars(rng: np.random.Generator, noise: float) -> KittiObjects:
+    """Cars of any difficulty in a row, each at its place but for the noise."""
+    left, far = 50.0 * np.arange(60), 5.0 * np.arange(60)
+    high, number = np.tile([30, 50], 30), 60
+    shift = noise * rng.normal(size=(4, number))
+    return KittiObjects(
+        name=np.full(number, "Car"),
+        truncation=np.zeros(number),
+        occlusion=np.arange(number) % 3,
+        alpha=shift[0],
+        image_box=np.column_stack([left + 9 * shift[1], np.full(number, 100), left + 9 * shift[1] + 40, 100 + high]),
+        size=np.tile([1.5, 1.6, 4.0], (number, 1)),
+        location=np.column_stack([far + 0.4 * shift[2], 1.7 + 0.4 * shift[3], np.full(number, 10.0)]),
+        rotation_y=np.zeros(number),
+        score=rng.random(number) if noise else None,
+    )
+
+
+def test_every_number_has_its_place() -> None:
+    rng = np.random.default_rng(4)
+    nothing = ScanIndex("k", "kitti", Path("nowhere"), "val", "training", ("none", "Car", "Cyclist"), (1, 2), ())
+    score = KittiDetectionScore(nothing, ("Car", "Cyclist"))
+    score.labels.append(some_cars(rng, 0.0))
+    score.results.append(some_cars(rng, 0.6))
+    table = {
+        (entry.measure, entry.difficulty): entry
+        for entry in average_precisions(score.labels, score.results)
+        if entry.class_name == "Car"
+    }
+    moderate = table["3d", "moderate"].at_40
+    expected = [("map", "all", moderate), ("ap_car", "all", moderate), ("ap_cyclist", "all", None)]
+    expected += [("ap", "Car", moderate), ("ap", "Cyclist", None)]
+    for ending in ("", "_at_11"):
+        for (measure, difficulty), entry in table.items():
+            name = f"{'aos' if measure == 'aos' else f'ap_{measure}'}_{difficulty}{ending}"
+            value = entry.at_11 if ending else entry.at_40
+            expected += [(name, "all", value), (name, "Car", value), (name, "Cyclist", None)]
+    metrics = score.metrics()
+    assert [(metric.metric, metric.class_name, metric.value) for metric in metrics] == expected
+    numbers = {value for *_, value in expected if value is not None}
+    assert len(numbers) == 24  # no two of the table are alike, or one could stand for another
+    assert all(0 < number < 100 for number in numbers)
+    assert {(metric.unit, metric.higher_is_better) for metric in metrics} == {("percent", True)}
 
 
 def test_boxes_behind_the_camera_are_no_detections(index: ScanIndex) -> None:

@@ -110,6 +110,9 @@ def test_of_too_many_boxes_the_best_are_kept(index: ScanIndex) -> None:
     mixed = Detections(*(part[shuffled] for part in found))  # type: ignore[index]
     boxes = submitted_boxes(index.records[0], mixed, CLASS_NAMES[1:])
     assert [box["detection_score"] for box in boxes] == found.scores_N[:MOST_BOXES].tolist()
+    # Of equal scores the first come first.
+    equal = submitted_boxes(index.records[0], mixed._replace(scores_N=torch.ones(MOST_BOXES + 7)), CLASS_NAMES[1:])
+    assert [box["detection_name"] for box in equal] == [CLASS_NAMES[n] for n in mixed.classes_N[:MOST_BOXES]]
 
 
 def test_names_and_attributes_are_official() -> None:
@@ -140,7 +143,10 @@ def test_classes_may_be_numbered_otherwise(index: ScanIndex) -> None:
         ({"classes_N": torch.tensor([4, 99])}, r"found:    class 99 of"),
         ({"scores_N": torch.tensor([1.0, torch.nan])}, r"finite.*\n  found:    1 of 2 others.* score nan"),
         ({"velocity_N2": torch.tensor([[torch.inf, 0.0], [0.0, 0.0]])}, r"found:    1 of 2 others.*velocity \[inf"),
+        ({"scores_N": torch.tensor([1.0, torch.nan]), "velocity_N2": None}, r"found:    1 of 2 others.* score nan\n"),
         ({"boxes_N7": torch.zeros(2, 7)}, r"lengths above 0\n  found:    2 of 2"),
+        ({"boxes_N7": torch.ones(2, 7).index_fill(1, torch.tensor(3), 0)}, r"lengths above 0\n  found:    2 of 2"),
+        ({"boxes_N7": torch.tensor([[1.0] * 7, [1, 1, 1, 1, 1, -1, 1]])}, r"lengths above 0\n  found:    1 of 2"),
     ],
 )
 def test_what_cannot_be_submitted_is_refused(index: ScanIndex, change: dict[str, torch.Tensor], message: str) -> None:
