@@ -71,6 +71,14 @@ def test_constant_channels_are_no_error() -> None:
     assert math.isfinite(information_bound(critic, x, y, 128, generator))
 
 
+@pytest.mark.parametrize("channels", [4, 100])
+def test_a_critic_starts_at_the_scale_of_its_features(channels: int) -> None:
+    rows = torch.randn(500, channels, generator=torch.Generator().manual_seed(0))
+    critic = Critic(rows, rows, OPTIONS, torch.Generator().manual_seed(1))
+    for weights in (critic.x_map, critic.y_map):
+        assert float((rows @ weights).std().detach()) == pytest.approx(1, rel=0.15)
+
+
 def test_too_few_pairs_are_refused() -> None:
     x, y = pairs(10, 1, 1.0)
     critic = Critic(x, y, OPTIONS, torch.Generator().manual_seed(0))
