@@ -81,10 +81,11 @@ site: .venv/ready ## build the documentation's pages into site/
 	.venv/bin/python $(LOCKED) requirements-mutants.lock
 	touch $@
 
-# Tests that start processes of their own are left out: these would not see the change. So are, where the folder with
-# official numbers is not beside the checkout, those that need it.
+# Tests that start processes of their own are left out: these would not see the change. So is what Waymo's package
+# counts, in an environment of its own, and, where the folder with official numbers is not beside the checkout, the
+# tests that need it.
 ONLY ?= *
-mutants: .venv/mutants ## change losses, IoU and pairing a little; count what no test notices (ONLY='cmcr.data.pairs*')
+mutants: .venv/mutants ## change losses, metrics and pairing a little; count what no test notices (ONLY='cmcr.data.pairs*')
 	if [ -d ../shared ]; then ln -sfn ../shared shared; fi
 	OMP_NUM_THREADS=1 mutmut run '$(ONLY)'
 	mutmut results
