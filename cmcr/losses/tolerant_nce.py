@@ -53,7 +53,8 @@ def tolerances(similarity_MM: Tensor, drop_share: float | None = None) -> Tensor
     Args:
         similarity_MM: (M, M) in [0, 1].
         drop_share: if given, the weights of each row are 0 below the row's quantile of this share and 1 from it on,
-            so that the superpixels most alike are left out and the others count in full.
+            so that the superpixels most alike are left out and the others count in full. What is exactly alike is
+            left out in any case, as in the released code.
     """
     weight_MM = 1 - similarity_MM
     if drop_share is not None:

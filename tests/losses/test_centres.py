@@ -29,6 +29,11 @@ def test_hills_are_one_at_the_top_and_the_highest_counts_where_they_overlap() ->
                 assert heat[0, row, column] <= 0.0112  # cut off at three standard deviations
 
 
+def test_a_hill_narrower_than_a_cell_ends_at_the_next_cells() -> None:
+    heat = centre_heatmap(torch.tensor([[0.1, 0.2]]), torch.tensor([0]), 1, GRID, sigma_m=0.1)
+    assert heat.nonzero().tolist() == [[0, row, column] for row in (5, 6, 7) for column in (5, 6, 7)]
+
+
 def test_without_instances_the_target_is_empty() -> None:
     heat = centre_heatmap(torch.empty(0, 2), torch.empty(0, dtype=torch.int64), 1, GRID, 0.5)
     assert heat.sum() == 0

@@ -206,6 +206,7 @@ def test_a_code_is_dead_once_neither_modality_picks_it_for_long() -> None:
 
 
 def test_codes_start_uniform_of_length_one_and_from_the_generator() -> None:
+    assert make_codebook(4, 3, 5).idle.dtype == torch.int64  # a count in single precision ends at 2**24
     codebook = make_codebook(400, 3, 1)
     torch.testing.assert_close(codebook.codes.norm(dim=1), torch.ones(400))
     assert codebook.codes.mean(dim=0).abs().max() < 0.1
@@ -308,6 +309,11 @@ def test_mixed_precision_changes_nothing() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(mixed.distances(points), distances)
         mixed.update(points, pixels)
+        # Features that are bfloat16 already, as a layer's output is here, are measured in full precision.
+        coarse = (points.bfloat16(), pixels.bfloat16())
+        assert torch.equal(mixed.distances(coarse[0]), exact.distances(coarse[0].float()))
+        exact.update(coarse[0].float(), coarse[1].float())
+        mixed.update(*coarse)
     assert_same_state(exact, mixed, exactly=True)
 
 

@@ -42,6 +42,13 @@ def test_equals_the_equations(size: int, seed: int, threshold: float) -> None:
     assert found.item() == pytest.approx(slow_loss(f, g, similarity, 0.07, threshold), rel=1e-6)
 
 
+def test_cosines_beyond_one_or_below_zero_are_cut() -> None:
+    f, g = unit_rows(4, 3, 0), unit_rows(4, 3, 1)
+    rounded, cut = torch.eye(4, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
+    rounded[0, 1], rounded[2, 3], cut[0, 1] = 1.5, -0.5, 1
+    torch.testing.assert_close(tolerant_nce(f, g, rounded, 0.07), tolerant_nce(f, g, cut, 0.07))
+
+
 def test_without_likeness_it_is_slidrs() -> None:
     f, g = unit_rows(6, 4, 0), unit_rows(6, 4, 1)
     found = tolerant_nce(f, g, torch.eye(6, dtype=torch.float64), 0.07)
@@ -56,6 +63,8 @@ def test_tolerances_worked_by_hand() -> None:
     assert torch.equal(tolerances(similarity, 0.5), expected)
     expected = torch.tensor([[1.0, 0, 1], [0, 1, 1], [0, 1, 1]])
     assert torch.equal(tolerances(similarity, 0.9), expected)
+    # Where half of a row and more is exactly alike, the quantile is 0, and what is at it is left out all the same.
+    assert torch.equal(tolerances(torch.ones(3, 3), 0.5), torch.eye(3))
 
 
 def test_the_rare_counts_in_full_and_the_most_common_nothing() -> None:
