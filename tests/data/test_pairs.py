@@ -81,6 +81,29 @@ def test_equal_to_the_equation_when_the_vehicle_moves_between_sensors(seed):
     assert all(pair[:2] in doubtful for pair in found ^ expected)
 
 
+def test_the_walk_through_the_world_is_rounded_after_every_step():
+    rng = np.random.default_rng(2)
+    points = rng.uniform(-10, 10, (300, 3)).astype(np.float32)
+    # Cameras near the vehicle, which is far from the world's origin; a pixel is narrower than what is rounded away.
+    vehicle = pose(rng, 1000)
+    seen_by = camera((pose(rng, 1), vehicle), (pose(rng, 1), vehicle), size=(6_000_000, 9_000_000), focal=4e6)
+    expected = []
+    for index, place in enumerate(points):
+        for matrix in seen_by.world_from_lidar:
+            turned = np.float32(matrix[:3, :3] @ place.astype(np.float64))
+            place = turned + np.float32(matrix[:3, 3])
+        for matrix in reversed(seen_by.world_from_camera):
+            moved = place - np.float32(matrix[:3, 3])
+            place = np.float32(matrix[:3, :3].T @ moved.astype(np.float64))
+        x, y, z = place.astype(np.float64)
+        u, v = 4e6 * x / z + 4.5e6, 4e6 * y / z + 3e6
+        if place[2] > 1 and 0 < u < 8_999_999 and 0 < v < 5_999_999:
+            expected.append((index, round(v), round(u)))
+    assert len(expected) > 20
+    pairs = pair_points_with_pixels(points, [seen_by])
+    assert list(zip(pairs.point.tolist(), pairs.row.tolist(), pairs.column.tolist(), strict=True)) == expected
+
+
 def test_one_matrix_gives_the_same_pairs_as_the_walk_through_the_world():
     rng = np.random.default_rng(0)
     points = rng.uniform(-10, 10, (500, 3)).astype(np.float32)
@@ -171,8 +194,10 @@ def test_where_the_lens_was_never_fitted_nothing_is_seen(k1):
 
 def test_pairs_are_integers_and_points_are_taken_as_float32():
     rng = np.random.default_rng(1)
-    points = rng.uniform(-10, 10, (200, 3))
-    walked = camera((pose(rng, 1), pose(rng, 1000)), (pose(rng, 1), pose(rng, 1000)))
+    points = rng.uniform(-10, 10, (2000, 3))
+    # A pixel is so narrow here that many points would change theirs without the rounding.
+    fine = {"size": (6_000_000, 9_000_000), "focal": 4e6}
+    walked = camera((pose(rng, 1), pose(rng, 1000)), (pose(rng, 1), pose(rng, 1000)), **fine)
     direct = Camera("c", walked.image_path, walked.size, walked.intrinsics, np.eye(4))
     for cameras in ([], [walked], [direct]):
         double, single = (pair_points_with_pixels(points.astype(kind), cameras) for kind in (np.float64, np.float32))

@@ -99,6 +99,30 @@ def test_a_single_meeting_equals_the_equation() -> None:
     assert losses["intensity"].item() == pytest.approx(slow_intensity)
 
 
+def test_a_query_meets_no_more_points_than_it_may() -> None:
+    points, scan, voxel, _ = scene()
+    queries = draw(points, scan)
+    every, some = (
+        meet(queries, points, scan, voxel, OPTIONS.model_copy(update={"max_neighbours": most})) for most in (None, 3)
+    )
+    counts = every.query_M.bincount(minlength=len(queries))
+    assert counts.max() > 3
+    assert torch.equal(some.query_M.bincount(minlength=len(queries)), counts.clamp(max=3))
+    pairs = [set(zip(m.query_M.tolist(), m.point_M.tolist(), strict=True)) for m in (every, some)]
+    assert pairs[1] < pairs[0]
+
+
+def test_answers_are_summed_in_single_precision_at_least() -> None:
+    points, scan, voxel, features = scene()
+    single = points.float()
+    meetings = meet(draw(single, scan), single, scan, voxel, OPTIONS)
+    head = head_of().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        projected = head.project(features.float())
+        assert projected.dtype == torch.bfloat16
+        assert meetings.ask(head, projected).dtype == torch.float32
+
+
 def test_some_queries_are_answered_as_among_all() -> None:
     points, scan, voxel, features = scene()
     head, queries = head_of(), draw(points, scan)
