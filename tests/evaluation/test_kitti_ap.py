@@ -151,22 +151,28 @@ def kit_image_precision(
 
 def random_frame(rng: np.random.Generator) -> tuple[KittiObjects, KittiObjects]:
     """Boxes of few places and sizes, so that many overlap, and by just the least that counts: 28 of 40, 30 of 60."""
-    names = np.array(["Car", "Van", "Pedestrian", "Person_sitting", "Cyclist", "DontCare"])
+    kinds = ["Car", "Car", "Van", "Pedestrian", "Pedestrian", "Person_sitting", "Cyclist", "DontCare"]
 
-    def draw(number: int, kinds: np.ndarray) -> KittiObjects:
-        drawn = objects(*[("Car", int(rng.integers(4)), 0, 0, 10)] * number)
-        left, wide = rng.choice([0, 5, 30], number), rng.choice([0, 0.01, 1, 20, 20, 20], number)
+    def boxes(name: np.ndarray, left: np.ndarray, wide: np.ndarray) -> KittiObjects:
+        number = len(name)
         high = rng.choice([20, 25, 28, 30, 40, 42, 60], number)
         return dataclasses.replace(
-            drawn,
-            name=rng.choice(kinds, number),
+            objects(*[("Car", 0, 0, 0, 10)] * number),
+            name=name,
+            occlusion=rng.integers(4, size=number),
             truncation=rng.choice([0, 0.15, 0.3, 0.5, 0.6], number),
             alpha=rng.uniform(-np.pi, np.pi, number),
             image_box=np.column_stack([left, np.full(number, 100), left + wide, 100 + high]).astype(np.float64),
         )
 
-    label, result = draw(rng.integers(7), names), draw(rng.integers(9), names[[0, 2, 4]])
-    return label, dataclasses.replace(result, score=rng.integers(1, 9, len(result.name)) / 10)
+    number = int(rng.integers(1, 7))
+    left, wide = rng.choice([0, 5, 30], number), rng.choice([0, 0.01, 1, 20, 20, 20], number)
+    label = boxes(rng.choice(kinds, number), left, wide)
+    # Most detections are at the place of an object, or of a region.
+    at = rng.integers(number, size=rng.integers(9))
+    name = np.where(np.isin(label.name[at], ["Car", "Pedestrian", "Cyclist"]), label.name[at], rng.choice(kinds[:5]))
+    result = boxes(name, np.where(rng.random(len(at)) < 0.8, left[at], 10), wide[at])
+    return label, dataclasses.replace(result, score=rng.integers(1, 9, len(at)) / 10)
 
 
 @pytest.mark.filterwarnings("error")  # of boxes without an area
