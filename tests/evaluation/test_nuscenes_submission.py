@@ -156,9 +156,8 @@ def test_what_cannot_be_submitted_is_refused(index: ScanIndex, change: dict[str,
 
 
 def test_a_split_is_submitted_as_a_whole_or_not_at_all(index: ScanIndex, tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"found\.json\n.*each of the 2 scans of val\n  found:    nothing about 1 of .*sweep1"
-    ):
+    missing = r"found\.json\n.*each of the 2 scans of val\n  found:    nothing about 1 of .*sweep1\n  way out:  "
+    with pytest.raises(DataError, match=missing):
         write_nuscenes_submission(tmp_path / "found.json", index, {"sweep0": NOTHING})
     bad = detections(true_boxes(index))._replace(classes_N=torch.tensor([4, 0]))
     with pytest.raises(DataError, match="class 0"):
@@ -183,7 +182,7 @@ def test_a_split_is_submitted_as_a_whole_or_not_at_all(index: ScanIndex, tmp_pat
 def test_a_damaged_submission_is_named(index: ScanIndex, tmp_path: Path, text: str, found: str) -> None:
     path = tmp_path / "found.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=rf"found\.json\n  expected: .*\n  found:    .*{found}"):
+    with pytest.raises(DataError, match=rf"found\.json\n  expected: .*\n  found:    .*{found}.*\n  way out:  "):
         read_nuscenes_submission(path, index)
 
 
@@ -193,7 +192,7 @@ def test_a_submission_of_an_unknown_class_is_named(index: ScanIndex, tmp_path: P
     content = json.loads(path.read_text())
     content["results"]["sample0"][0]["detection_name"] = "tank"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"boxes of sample sample0\n  found:    KeyError: 'tank'"):
+    with pytest.raises(DataError, match=r"boxes of sample sample0\n  found:    KeyError: 'tank'\n  way out:  "):
         read_nuscenes_submission(path, index)
     path.unlink()
     with pytest.raises(DataError, match="No such file"):
