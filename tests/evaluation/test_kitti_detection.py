@@ -92,6 +92,7 @@ def some_cars(rng: np.random.Generator, noise: float) -> KittiObjects:
     )
 
 
+@pytest.mark.filterwarnings("error")  # a mean over nothing is decided here and not left to numpy
 def test_every_number_has_its_place() -> None:
     rng = np.random.default_rng(4)
     nothing = ScanIndex("k", "kitti", Path("nowhere"), "val", "training", ("none", "Car", "Cyclist"), (1, 2), ())
@@ -117,6 +118,8 @@ def test_every_number_has_its_place() -> None:
     assert len(numbers) == 24  # no two of the table are alike, or one could stand for another
     assert all(0 < number < 100 for number in numbers)
     assert {(metric.unit, metric.higher_is_better) for metric in metrics} == {("percent", True)}
+    score.classes = ("Cyclist",)
+    assert {metric.value for metric in score.metrics()} == {None}
 
 
 def test_boxes_behind_the_camera_are_no_detections(index: ScanIndex) -> None:
