@@ -177,6 +177,7 @@ def test_a_split_is_submitted_as_a_whole_or_not_at_all(index: ScanIndex, tmp_pat
         ('{"results": {"sample0": []}}', "none for 1 of them, and 0 others"),
         ('{"results": {"sample0": [], "sample1": [], "sample2": []}}', "none for 0 of them, and 1 others"),
         ('{"results": {"sample0": [], "sample1": [{"translation": [1, 2]}]}}', "ValueError"),
+        ('{"results": {"sample0": [], "sample1": [{"translation": [1, 2, 1e999]}]}}', "translation that is not finite"),
     ],
 )
 def test_a_damaged_submission_is_named(index: ScanIndex, tmp_path: Path, text: str, found: str) -> None:
