@@ -293,5 +293,5 @@ def test_a_split_is_scored_as_a_whole_and_once() -> None:
 
 def test_without_labels_nothing_is_scored() -> None:
     index = index_of(keyframe(0, None))
-    with pytest.raises(DataError, match="sweep0 of scene has no boxes"):
+    with pytest.raises(DataError, match=f"^{index.root}: sweep0 of scene has no boxes"):
         NuScenesDetectionScore(index).update("sweep0", NOTHING)
