@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cmcr.evaluation.bootstrap import paired_gain
+from cmcr.evaluation.bootstrap import Gain, paired_gain
 
 
 def share(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,6 +89,13 @@ def test_seeds_widen_the_interval_only_where_there_are_enough() -> None:
     assert mean == pytest.approx(15)
     assert low == pytest.approx(-5)
     assert high == pytest.approx(40)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sure"), [(0.2, 0.9, 1), (-0.9, -0.2, 1), (-0.1, 0.1, 0), (0, 1, 0), (-1, 0, 0)]
+)
+def test_a_gain_is_sure_where_the_interval_leaves_out_zero(low: float, high: float, sure: int) -> None:
+    assert Gain((low + high) / 2, low, high).is_sure == bool(sure)
 
 
 def test_the_same_generator_gives_the_same_interval() -> None:
