@@ -64,11 +64,11 @@ def test_the_sample_has_the_mean_and_the_deviation() -> None:
 
 
 def test_the_sample_equals_its_equation() -> None:
-    bottleneck, (features, _) = GaussianBottleneck(1).double(), invent(7, 1, seed=2)
+    bottleneck, (features, _) = GaussianBottleneck(1).double(), invent(20, 1, seed=2)
     with torch.no_grad():
         bottleneck.log_variance.weight.fill_(0.3)
     sample, _ = bottleneck(features, torch.Generator().manual_seed(0))
-    noise = torch.randn(7, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.randn(20, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for z, m, n in zip(sample.flatten().tolist(), features.flatten().tolist(), noise.flatten().tolist(), strict=True):
         variance = math.exp(0.3 * m + 2 * math.log(START_DEVIATION))
         assert z == pytest.approx(m + math.sqrt(variance) * n, rel=1e-6)

@@ -46,7 +46,9 @@ def test_cosines_beyond_one_or_below_zero_are_cut() -> None:
     f, g = unit_rows(4, 3, 0), unit_rows(4, 3, 1)
     rounded, cut = torch.eye(4, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
     rounded[0, 1], rounded[2, 3], cut[0, 1] = 1.5, -0.5, 1
-    torch.testing.assert_close(tolerant_nce(f, g, rounded, 0.07), tolerant_nce(f, g, cut, 0.07))
+    for threshold in (None, 0.5):
+        found, expected = (tolerant_nce(f, g, each, 0.07, balance_threshold=threshold) for each in (rounded, cut))
+        torch.testing.assert_close(found, expected)
 
 
 def test_without_likeness_it_is_slidrs() -> None:
