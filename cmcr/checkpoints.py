@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from cmcr.errors import WeightsError
+from cmcr.errors import CMCRError, WeightsError
 from cmcr.files import sha256_of_json, write_bytes
 from cmcr.reading import check_regular, parse_json
 
@@ -26,6 +29,8 @@ _TENSORS, _RECORD = "tensors_sha256", "record_sha256"
 #: Values in a weight file, nested ones included. Published files have some hundreds.
 _MAX_VALUES = 1_000_000
 _MAX_DEPTH = 50
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -76,8 +81,8 @@ def read_content(path: Path | str) -> Any:
             if record and record[_TENSORS] != _digest(tensors):
                 raise ValueError("the numbers do not fit the file's own checksum")
             return tensors
-        _check_packed(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        content = torch.load(_source(path), map_location="cpu", weights_only=True)
         _check_size(content)
         return content
     except pickle.UnpicklingError as error:
@@ -124,14 +129,28 @@ def _record_of(file: Any) -> dict[str, str]:
     return record
 
 
-def _check_packed(path: Path) -> None:
-    """Refuse an archive that would unpack to more than it takes; torch packs nothing."""
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that would unpack to more than it takes, as torch packs nothing, or that has turned bits.
+
+    Each entry has a checksum, at which torch does not look.
+    """
     size = check_regular(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > size:
-            raise ValueError(f"{size} bytes that would unpack to {unpacked}; torch.save packs nothing")
+            if unpacked > size:
+                raise ValueError(f"{size} bytes that would unpack to {unpacked}; torch.save packs nothing")
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} does not fit its own checksum")
+
+
+def _source(path: Path) -> Path | io.BytesIO:
+    """Return what torch is to read: an archive, or all bytes of anything else, and no more than these.
+
+    From a file that is no archive it would read texts as long as the file says, and ask for as much memory.
+    """
+    with path.open("rb") as file:
+        return path if file.read(4) == b"PK\3\4" else io.BytesIO(path.read_bytes())
 
 
 def _check_size(content: Any) -> None:
@@ -173,8 +192,67 @@ def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:
     raise WeightsError(f"{path}: expected a mapping from names to tensors, found {type(content).__name__}")
 
 
+def build(make: Callable[[], AnyModule], path: Path | str) -> AnyModule:
+    """Build the module that a weight file describes, and fill it; see `load_strictly`.
+
+    It is built without memory first. What does not fit the tensors in the file is refused before any is asked for.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or describes another module, or none that can be built.
+    """
+    tensors = read_tensors(path)
+    with described(path, len(tensors)), torch.device("meta"):
+        check_fits(make(), tensors, path)
+    module = make()
+    load_strictly(module, tensors, path)
+    return module
+
+
+@contextmanager
+def described(path: Path | str, tensors: int) -> Iterator[None]:
+    """Refuse a module, built in the block, that has no end or cannot be built as a file describes it.
+
+    Args:
+        path: the file, for messages.
+        tensors: number of those in the file. A module has hardly more parameters, though some set theirs several times.
+
+    Raises:
+        WeightsError: for whatever the block raises, since it is the file's.
+    """
+    parameters = 0
+
+    def count(*_: object) -> None:
+        nonlocal parameters
+        parameters += 1
+        if parameters > 10 * tensors:
+            raise ValueError(f"more parameters than the file has tensors, {tensors}")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:  # torch raises nearly anything for a size that cannot be
+        reason = str(error) if isinstance(error, CMCRError) else (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{path}: describes no network that can be built: {reason}\n  way out:  fetch or make it again"
+        ) from error
+    finally:
+        hook.remove()
+
+
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
     """Fill ``module`` with ``tensors``: every tensor of the one must be in the other, with the same shape.
+
+    Raises:
+        WeightsError: see `check_fits`.
+    """
+    check_fits(module, tensors, path)
+    module.load_state_dict({**module.state_dict(), **tensors})
+
+
+def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
+    """Refuse tensors that do not fill a module.
 
     Raises:
         WeightsError: says how many tensors fit and names the first that is missing, left over or of another shape.
@@ -197,4 +275,3 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path |
             lines.append(f"  first of another shape: {name}, {there} in the file, {here} in the network")
         lines.append("  way out:  use the weights with the network options they were trained with")
         raise WeightsError("\n".join(lines))
-    module.load_state_dict({**expected, **tensors})

@@ -1,4 +1,4 @@
-"""Limits: on time, and a machine that refuses to write (files' size, a full disk, a folder of somebody else's)."""
+"""Limits: on time and memory, and machines that refuse to write (files' size, full disks, others' folders)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,48 @@ from pathlib import Path
 import pytest
 
 
+class _Hangs(BaseException):
+    """What no reader takes for a file's damage, as it would a `TimeoutError`, which is an `OSError`."""
+
+
 @contextmanager
 def in_time(seconds: int) -> Iterator[None]:
     """Raise where the block takes longer by the clock: it hangs."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"no answer in {seconds} s")
+        raise _Hangs
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
     try:
         yield
+    except _Hangs:
+        raise TimeoutError(f"no answer in {seconds} s") from None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def in_memory(size: int) -> Iterator[None]:
+    """Let this process have no more than ``size`` bytes of addresses beside those it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether what was raised, or what it was raised for, is that there was no memory left."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or "allocate memory" in said or "not enough memory" in said:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
+from limits import in_memory, ran_out_of_memory
 from safetensors.torch import save_file
 from torch import nn
 
-from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.checkpoints import build, load_strictly, read_metadata, read_tensors, save_tensors
 from cmcr.errors import WeightsError
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3), "c": torch.ones(2, dtype=torch.float16)}
@@ -52,6 +55,35 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 def test_pytorch_files_plain_or_one_level_down(tmp_path: Path, wrap):
     torch.save(wrap(dict(TENSORS)), tmp_path / "weights.pt")
     assert read_tensors(tmp_path / "weights.pt").keys() == TENSORS.keys()
+
+
+def test_a_turned_bit_in_a_pytorch_file_is_found(tmp_path: Path):
+    """Torch writes a checksum of each tensor, and reads without a look at it."""
+    path = tmp_path / "weights.pt"
+    torch.save({"a": torch.full((9,), 0.5)}, path)
+    content = path.read_bytes()
+    place = content.index(struct.pack("<f", 0.5))
+    path.write_bytes(content[:place] + b"\1" + content[place + 1 :])
+    assert torch.load(path, weights_only=True)["a"][0] != 0.5
+    with pytest.raises(WeightsError, match=r"weights\.pt[\s\S]*data/0 does not fit its own checksum"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: nn.Linear(10**9, 10**9), "tensors of Linear"),
+        (lambda: nn.Linear(-1, 2), "negative dimension"),
+        (lambda: nn.Sequential(*(nn.Linear(1, 1) for _ in count())), "more parameters than the file has tensors, 2"),
+    ],
+)
+def test_a_network_that_is_none_is_refused_before_memory_is_asked_for(tmp_path: Path, make, reason: str):
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, nn.Linear(3, 2).state_dict())
+    assert build(lambda: nn.Linear(3, 2), path).in_features == 3
+    with in_memory(2**28), pytest.raises(WeightsError, match=rf"a\.safetensors[\s\S]*{reason}") as caught:
+        build(make, path)
+    assert not ran_out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"epoch": 3}, {}, torch.ones(1)])

@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from cmcr.checkpoints import load_strictly, read_tensors
+from cmcr.checkpoints import described, load_strictly, read_tensors
 from cmcr.errors import WeightsError
 from cmcr.models.torchvision import from_torchvision
 from cmcr.options import Options
@@ -161,12 +160,10 @@ class DINOv2(ImageEncoder):
         from transformers import Dinov2Model
 
         super().__init__()
-        try:
+        with described(folder / "config.json", len(read_tensors(folder / "model.safetensors"))):
             self.network, found = Dinov2Model.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise WeightsError(f"{folder}: not a readable DINOv2 folder: {str(error).splitlines()[0]}") from error
         # Left alone, transformers would draw what is missing at random.
         astray = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
         if astray:

@@ -17,7 +17,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from cmcr.checkpoints import load_strictly, read_content
+from cmcr.checkpoints import described, load_strictly, read_content
 from cmcr.data.voxels import VoxelGrid
 from cmcr.errors import WeightsError
 from cmcr.models.backbone import INPUT_CHANNELS, make_backbone, read_record
@@ -70,7 +70,7 @@ class PublishedWeights:
                 f"  found:    one that sees {channels}: {_STEM} is {tuple(self.tensors[_STEM].shape)}\n"
                 "  way out:  weights that were trained on the intensity alone"
             )
-        with torch.device("meta"):
+        with described(self.path, len(self.tensors)), torch.device("meta"):
             expected = to_minkowski(make_backbone(options).state_dict())
         missing = [name for name in expected if name not in self.tensors and not name.endswith("num_batches_tracked")]
         unknown = [name for name in self.tensors if name not in expected]
@@ -196,7 +196,7 @@ def _options(tensors: Mapping[str, Tensor]) -> MinkUNetOptions | None:
         names = [re.match(r"block(\d)\.(\d+)\.", name) for name in tensors]
         blocks = [max(int(m[2]) for m in names if m and int(m[1]) == level) + 1 for level in range(1, 9)]
         return MinkUNetOptions.model_validate({"stem": tensors[_STEM].shape[-1], "planes": planes, "blocks": blocks})
-    except (KeyError, IndexError, ValidationError):
+    except (KeyError, IndexError, ValueError):
         return None
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.checkpoints import build, read_metadata, save_tensors
 from cmcr.data.index import ScanIndex
 from cmcr.errors import WeightsError
 from cmcr.models.backbone import Backbone, make_backbone
@@ -76,13 +76,15 @@ def load_model(path: Path, index: ScanIndex) -> tuple[TaskModel, FinetuneJob]:
     if class_names != index.class_names:
         raise WeightsError(
             f"{path}\n  expected: the classes of {index.dataset}: {', '.join(index.class_names)}\n"
-            f"  found:    a model for {', '.join(class_names)}\n"
+            f"  found:    a model for {', '.join(map(str, class_names))}\n"
             "  way out:  use a model that was fine-tuned on this data set's classes"
         )
-    backbone = make_backbone(job.backbone, job.voxels)
-    model = TaskModel(backbone, make_task(job.task, backbone, index, job.options))
-    load_strictly(model, read_tensors(path), path)
-    return model.eval(), job
+
+    def make() -> TaskModel:
+        backbone = make_backbone(job.backbone, job.voxels)
+        return TaskModel(backbone, make_task(job.task, backbone, index, job.options))
+
+    return build(make, path).eval(), job
 
 
 def evaluation_loader(job: FinetuneJob, index: ScanIndex, *, with_labels: bool) -> DataLoader[Any]:

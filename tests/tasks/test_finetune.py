@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from invented import CLASS_NAMES, TINY, finetune_job, invented_index, with_insta
 from torch import Tensor
 from tuned import save_scratch, tune_invented
 
-from cmcr.checkpoints import read_tensors
+from cmcr.checkpoints import read_tensors, save_tensors
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.batches import Batch
 from cmcr.data.index import ScanIndex
@@ -182,6 +183,15 @@ def test_a_model_for_other_classes_or_no_model_is_refused(weights: Path, tmp_pat
         load_model(tmp_path / "model.safetensors", other)
     with pytest.raises(WeightsError, match="no record of its job"):
         load_model(weights, invented_index(1))
+    save_tensors(tmp_path / "a.safetensors", {}, {"job": finetune_job().model_dump_json(), "class_names": "[1]"})
+    with pytest.raises(WeightsError, match="a model for 1"):
+        load_model(tmp_path / "a.safetensors", invented_index(1))
+    wrong = finetune_job(options={"channels": 3}).model_dump_json()
+    save_tensors(
+        tmp_path / "b.safetensors", {"a": torch.ones(1)}, {"job": wrong, "class_names": json.dumps(CLASS_NAMES)}
+    )
+    with pytest.raises(WeightsError, match=r"b\.safetensors: describes no network that can be built"):
+        load_model(tmp_path / "b.safetensors", invented_index(1))
 
 
 def test_scans_without_labels_are_refused_before_training(weights: Path, tmp_path: Path) -> None:
