@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from cmcr.checkpoints import read_content
 from cmcr.compute import ComputeOptions, Precision
 from cmcr.data.batches import collate
 from cmcr.data.draws import SeededSampler
-from cmcr.errors import CMCRError
+from cmcr.errors import CMCRError, WeightsError
 from cmcr.files import exclusive
 from cmcr.models.synced_norm import synced_norms
 from cmcr.processes import end, is_of_another, lead, mean_over_processes, rank
@@ -130,6 +132,21 @@ def make_loader(
     )
 
 
+class SafeCheckpoints(TorchCheckpointIO):
+    """Checkpoints read like any other weights: whole, and without running anything."""
+
+    def load_checkpoint(self, path: Path | str, *_: Any, **__: Any) -> Any:
+        """Return what a checkpoint holds, on the CPU.
+
+        Raises:
+            WeightsError: it is damaged.
+        """
+        try:
+            return read_content(path)
+        except WeightsError as error:
+            raise WeightsError(f"{error}\n            or delete it: the training then starts over") from error
+
+
 @contextmanager
 def job_folder(folder: Path) -> Iterator[None]:
     """Hold a job's folder (see `exclusive`). Once the block ends well, what a resume would need is deleted.
@@ -184,7 +201,8 @@ def train(
         devices=compute.devices,
         strategy=DDPStrategy() if several else "auto",
         use_distributed_sampler=False,  # the loader's own shares the batches out
-        plugins=LightningEnvironment(),  # otherwise a cluster's variables would be taken for a run on many machines
+        # Without the first, a cluster's variables would be taken for a run on many machines.
+        plugins=[LightningEnvironment(), SafeCheckpoints()],
         max_epochs=module.recipe.epochs,
         logger=False,
         callbacks=[

@@ -22,8 +22,10 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.tensorboard import SummaryWriter
 
+from cmcr.errors import DataError
 from cmcr.files import atomic_path, write_text, writing
 from cmcr.processes import any_process
+from cmcr.reading import read_text, reason_of
 from cmcr.recipe import Recipe, schedule_factor
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class Course(Callback):
             for old in (self.path, *folder.glob("events.out.tfevents.*")):
                 old.unlink(missing_ok=True)
         elif self.path.is_file():
-            write_text(self.path, "".join(_rows_until(step, self.path.read_text(encoding="utf-8"))))
+            write_text(self.path, "".join(rows_until(step, self.path)))
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self.writer = SummaryWriter(str(folder), purge_step=step + 1)
@@ -102,11 +104,20 @@ class Course(Callback):
                 self.writer.close()
 
 
-def _rows_until(step: int, text: str) -> list[str]:
-    """Return the header and the whole lines up to ``step``; a kill may have cut the last line short."""
-    header, *rows = text.splitlines(keepends=True)
-    whole = (row for row in rows if row.endswith("\n"))
-    return [header, *(row for row in whole if int(row.split(",", 1)[0]) <= step)]
+def rows_until(step: int, path: Path) -> list[str]:
+    """Return the header and the whole lines of a log up to ``step``; a kill may have cut the last line short.
+
+    Raises:
+        DataError: it cannot be read, or a line does not begin with its step.
+    """
+    try:
+        header, *rows = read_text(path).splitlines(keepends=True)
+        whole = (row for row in rows if row.endswith("\n"))
+        return [header, *(row for row in whole if int(row.split(",", 1)[0]) <= step)]
+    except (OSError, ValueError) as error:
+        expected = f"the log of a training up to step {step}, each row with its step in front"
+        fix = "delete it: the training goes on, and its log begins there; or delete the folder, and it starts over"
+        raise DataError.at(path, expected=expected, found=reason_of(error), fix=fix) from None
 
 
 class LogLines(Callback):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -196,6 +197,23 @@ def test_logs_hold_the_course_once(
     lines = [record.message for record in caplog.records if record.message.startswith("step ")]
     assert 15 <= len(lines) <= 40
     assert lines[-1].startswith("step 36/36  loss=")
+
+
+@pytest.mark.parametrize("name", ["resume/*.ckpt", "metrics.csv"])
+def test_a_run_that_goes_on_says_which_of_its_files_is_damaged_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[bytes, bytes], name: str
+) -> None:
+    kill_at(monkeypatch, 11)
+    with pytest.raises(Killed):
+        run(tmp_path)
+    (damaged,) = (tmp_path / "logs").glob(name)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:300] + b"\xff" * 40 + content[340:])
+    with pytest.raises(CMCRError, match=rf"{re.escape(str(damaged))}[\s\S]*delete it"):
+        run(tmp_path)
+    assert not (tmp_path / "backbone.safetensors").exists()
+    damaged.unlink()
+    assert run(tmp_path)[0] == undisturbed[0]
 
 
 def test_a_second_process_waits_until_the_first_has_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
