@@ -471,7 +471,7 @@ def pre_training() -> list[Damage]:
     )
     add(listed, subset, "index with a token that climbs", on(listed, record_of_index(token="../../x")), "leads out")
     add(listed, subset, "index with a file that climbs", on(listed, record_of_index(lidar="../../x")), "leads out")
-    add(listed, subset, "index with a field that is none", on(listed, record_of_index(radar=1)), "TypeError")
+    add(listed, subset, "index with a field that is none", on(listed, record_of_index(radar=1)), "radar")
     add(chosen, finetune, "subset missing", gone(chosen), "No such file")
     add(chosen, finetune, "subset cut short", on(chosen, lambda b: b[:-10]), "damaged or edited")
     add(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from cmcr.data.scan import Scan
 from cmcr.errors import ConfigError, DataError
@@ -43,8 +43,15 @@ def to_text(matrix: NDArray[np.float64]) -> str:
 
 
 def from_text(text: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Undo `to_text`."""
-    return np.array(text.split(), dtype=np.float64).reshape(shape)
+    """Undo `to_text`.
+
+    Raises:
+        ValueError: these are not so many finite numbers.
+    """
+    matrix = np.array(text.split(), dtype=np.float64).reshape(shape)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"numbers that are not finite: {text}")
+    return matrix
 
 
 def pose_from_text(text: str) -> NDArray[np.float64]:
@@ -67,6 +74,8 @@ class CameraRecord:
         camera_from_lidar: (3, 4) pose from the LiDAR frame to the camera's, where the data set has it at once; or None.
         distortion: (1, 5) of the lens, as `to_text`; None for a pinhole.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     name: str
     image: str
@@ -100,6 +109,8 @@ class ScanRecord:
         sample: what submissions call the moment of the scan, where this is not its token; or None.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
     token: str
     scene: str
     timestamp_us: int
@@ -130,14 +141,16 @@ class ScanRecord:
 
     @classmethod
     def from_json(cls, line: bytes) -> ScanRecord:
-        """Undo `to_json`."""
-        fields = parse_json(line)
-        for camera in fields["cameras"]:
-            camera["size"] = tuple(camera["size"])
-            camera["world_from_camera"] = tuple(camera["world_from_camera"])
-        fields["world_from_lidar"] = tuple(fields["world_from_lidar"])
-        fields["cameras"] = tuple(CameraRecord(**camera) for camera in fields["cameras"])
-        return cls(**fields)
+        """Undo `to_json`.
+
+        Raises:
+            ValidationError: a field is missing, unknown or of another type.
+            DataError: a path leads out of the data set's folder.
+        """
+        return _RECORD.validate_json(line)
+
+
+_RECORD = TypeAdapter(ScanRecord)
 
 
 def annotations_of(record: ScanRecord, root: Path, expected: str, way_out: str) -> str:
@@ -209,8 +222,12 @@ class ScanIndex:
         """
         if self.reader not in READERS:
             raise DataError(f"the index of {self.dataset} asks for reader {self.reader!r}; known: {', '.join(READERS)}")
-        reader = import_module(f"cmcr.data.{self.reader}")
-        return reader.read_scan(self.records[position], self.root, self.dataset, with_labels=with_labels)
+        reader, record = import_module(f"cmcr.data.{self.reader}"), self.records[position]
+        try:
+            return reader.read_scan(record, self.root, self.dataset, with_labels=with_labels)
+        except (ValueError, TypeError, LookupError) as error:  # numbers stand there as text until they are asked for
+            where, found = f"{self.root}, scan {record.token}", f"{type(error).__name__}: {error}"
+            raise DataError.at(where, expected="a record of numbers", found=found, fix=_REMAKE) from error
 
     def check_apart(self, held_out: ScanIndex) -> None:
         """Refuse a split to be measured on that shares scans with this one, which is learned from.
@@ -283,6 +300,8 @@ class ScanIndex:
 _HEADER = ("dataset", "reader", "split", "version", "class_names", "thing_classes", "checksum")
 #: A header holds names of classes and little else.
 _MAX_HEADER_BYTES = 2**20
+#: Bytes of a file's name on any file system; and of one with its folders, which leaves room for the root's.
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024
 
 
 class _Header(Options):
@@ -329,6 +348,8 @@ def why_not_below(path: Any) -> str:
     """Say why a path does not name a file below some folder; nothing where it does."""
     if not isinstance(path, str) or not path or not path.isprintable():
         return f"{path!r}, which is no name of printable characters"
+    if len(path.encode()) > _LONGEST_PATH or any(len(name.encode()) > _LONGEST_NAME for name in path.split("/")):
+        return f"{path[:80]!r}..., which is longer than names of files are"
     if path.startswith("/") or ".." in path.split("/"):
         return f"{path!r}, which leads out of it"
     return ""
@@ -344,8 +365,8 @@ def _checksum(lines: Iterable[bytes]) -> str:
 def _read_record(path: Path | str, number: int, line: bytes) -> ScanRecord:
     try:
         return ScanRecord.from_json(line)
-    except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
+    except (DataError, ValidationError) as error:
+        found = str(error) if isinstance(error, DataError) else "{loc}: {msg}".format(**error.errors()[0])
         raise DataError.at(f"{path}, line {number}", expected="a record of a scan", found=found, fix=_REMAKE) from None
 
 

@@ -141,7 +141,10 @@ def _read_list(root: Path, path: Path, release: Release) -> dict[str, list[str]]
             raise DataError.at(
                 path, expected=f"scans such as {folder}/000000{release.points.suffix}", found=name, fix=_AGAIN
             )
-        found.setdefault(scene, []).append(name)
+        listed = found.setdefault(scene, [])
+        if listed[-1:] == [name]:
+            raise DataError.at(path, expected="each scan once", found=f"{name} again", fix=_AGAIN)
+        listed.append(name)
     if not found:
         raise DataError.at(path, expected="a scan a line", found="none", fix=_AGAIN)
     return found

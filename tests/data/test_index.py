@@ -113,6 +113,12 @@ def test_paths_that_leave_the_root_are_refused(scans: ScanIndex, path):
         dataclasses.replace(scans.records[0].cameras[0], image=path)
 
 
+def test_a_name_that_no_file_can_have_is_refused(scans: ScanIndex):
+    for name in ("a" * 256, "ä" * 128, "a/" * 600 + "b"):
+        with pytest.raises(DataError, match="longer than names of files are"):
+            dataclasses.replace(scans.records[0], lidar=name)
+
+
 def test_an_unknown_reader_is_named(scans: ScanIndex):
     with pytest.raises(DataError, match=r"'os'; known: nuscenes"):
         dataclasses.replace(scans, reader="os").read(0)

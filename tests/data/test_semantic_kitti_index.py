@@ -88,7 +88,9 @@ def test_a_list_names_the_scans_of_a_split(tmp_path: Path) -> None:
     ]
     (tmp_path / "pt_train.lst").write_text("00000/os1_cloud_node_kitti_bin/000001.bin\n")
     assert len(index_of(tmp_path, "rellis_3d")) == 1
-    for bad, found in (("../x.bin", "out of it"), ("00000/other/1.bin", "00000/other/1.bin"), ("", "none")):
+    twice = "00000/os1_cloud_node_kitti_bin/000001.bin\n" * 2
+    bads = {"../x.bin": "out of it", "00000/other/1.bin": "00000/other/1.bin", "": "none", twice: "000001.bin again"}
+    for bad, found in bads.items():
         (tmp_path / "pt_train.lst").write_text(bad)
         with pytest.raises(DataError, match=found):
             index_of(tmp_path, "rellis_3d")
