@@ -51,12 +51,12 @@ def _measured(plan: Plan, logs: Path) -> Iterator[StepTime]:
             for seed in config.seeds:
                 work = pretrain_work(config, plan.plugins[row].stem, plan.pretrain_job(row, seed, network))
                 folder = logs / "pretrain" / config.pretrain.dataset / network / row
-                yield from measure(work, _lines(folder / f"seed{seed}.log"))
+                yield from measure(work, lines_of(folder / f"seed{seed}.log"))
     for run in plan.runs():
         where = f"{run.dataset}/{run.task}/{run.pretrain_dataset}/{run.method}/{run.protocol}/{run.percent:g}pct"
         work = finetune_work(config, plan.finetune_job(run))
-        yield from measure(work, _lines(logs / "finetune" / where / f"seed{run.seed}.log"))
+        yield from measure(work, lines_of(logs / "finetune" / where / f"seed{run.seed}.log"))
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -16,6 +16,7 @@ from types import ModuleType
 from cmcr.errors import PluginError
 from cmcr.options import Options
 from cmcr.pretrain.method import PretrainMethod, Setting, Source
+from cmcr.reading import read_text
 
 #: Where the methods of this repository are.
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
@@ -45,8 +46,8 @@ def find_plugins(folders: Sequence[Path] = ()) -> dict[str, Path]:
 def _defines_method(path: Path) -> bool:
     """Whether a class in the file names a base class. A file that does not parse is kept: it fails when asked for."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError):
+        tree = ast.parse(read_text(path))
+    except (SyntaxError, OSError, ValueError, RecursionError, MemoryError):
         return True
     return any(isinstance(node, ast.ClassDef) and node.bases for node in tree.body)
 
@@ -80,7 +81,7 @@ def load_plugin_file(path: Path) -> type[PretrainMethod]:
     except PluginError:
         raise
     except SyntaxError as error:
-        raise PluginError(f"{path}:{error.lineno}: the plug-in does not parse: {error.msg}") from error
+        raise PluginError(f"{path}:{error.lineno or 1}: the plug-in does not parse: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise _failed(path, error) from error
     classes = [

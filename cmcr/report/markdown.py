@@ -68,7 +68,7 @@ def captioned(parts: Sequence[Block]) -> list[TableView]:
     """Give each table the paragraph before it as its caption, and those behind it, up to the next caption, as notes."""
     places = [i for i, part in enumerate(parts) if isinstance(part, TableView)]
     found = []
-    for place, after in zip(places, [*places[1:], None], strict=True):
+    for place, after in zip(places, [*places, None][1:], strict=True):
         table, before = parts[place], parts[place - 1] if place else None
         assert isinstance(table, TableView)
         behind = parts[place + 1 : after if after is None else after - 1]

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from PIL import Image
 
-from cmcr.data.image_files import DAMAGE
+from cmcr.data.image_files import DAMAGE, MAX_PIXELS
 from cmcr.errors import CMCRError
+from cmcr.reading import read_bytes, reason_of
 
 COMPARISON, COURSE, PANELS, OTHERS = "comparison", "course", "panels", "others"
 #: Chosen here: what can be read on a screen of 1280, on one of 900, and what still lets one see what it is.
@@ -152,7 +153,7 @@ def _embed(figure: Figure, width: int | None) -> Embedded:
     """Embed the SVG; with a width, a raster image of at most that width if this is smaller."""
     choices: list[tuple[str, bytes]] = []
     if figure.svg is not None:
-        choices.append(("image/svg+xml", figure.svg.read_bytes()))
+        choices.append(("image/svg+xml", _content(figure.svg)))
     size = None
     if figure.png is not None:
         raster, size = _raster(figure.png, width)
@@ -163,9 +164,11 @@ def _embed(figure: Figure, width: int | None) -> Embedded:
 
 def _raster(path: Path, width: int | None) -> tuple[bytes, tuple[int, int]]:
     """The bytes of a PNG as they are, or shrunk to ``width`` as WebP; and the size of what they show."""
-    content = path.read_bytes()
+    content = _content(path)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ValueError(f"{opened.width} x {opened.height} pixels")
             if width is None:
                 return content, opened.size
             image = opened.convert("RGB")
@@ -177,6 +180,18 @@ def _raster(path: Path, width: int | None) -> tuple[bytes, tuple[int, int]]:
             image.save(shrunk, "WEBP", quality=_WEBP_QUALITY, method=6)
             return shrunk.getvalue(), image.size
     except DAMAGE as error:
-        raise CMCRError(
-            f"{path}: not a PNG that can be read: {error}\n  way out:  delete it and run `snakemake all_figures`"
-        ) from error
+        raise _unreadable(path, "PNG", error) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise _unreadable(path, "picture", error) from error
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> CMCRError:
+    return CMCRError(
+        f"{path}: not a {kind} that can be read: {reason_of(error)}\n"
+        "  way out:  delete it and run `snakemake all_figures`"
+    )

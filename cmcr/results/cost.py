@@ -6,12 +6,14 @@ Times depend on the machine, so nothing of this is in ``scores.tsv``, and the ta
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cmcr.errors import DataError, ScoresError
+from cmcr.reading import read_text
 from cmcr.results.scores import Scores
 from cmcr.results.summary import NO_RUN, Cell, cell_over_seeds
 from cmcr.results.tables import Column, Row, Table
@@ -66,8 +68,7 @@ def read_benchmark(path: Path | str) -> Timing:
     """
     expected = f"a table with the columns {', '.join(_COLUMNS)} and one row of numbers"
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            (row,) = csv.DictReader(file, delimiter="\t")
+        (row,) = csv.DictReader(io.StringIO(read_text(Path(path)), newline=""), delimiter="\t")
         wall, memory, cpu = (float(row[name]) for name in _COLUMNS)
         if not all(0 <= number < float("inf") for number in (wall, memory, cpu)):
             raise ValueError(f"{wall}, {memory} and {cpu}")

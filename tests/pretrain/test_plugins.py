@@ -61,12 +61,13 @@ def test_finding_runs_nothing_and_leaves_out_what_is_no_method(tmp_path: Path):
     ("text", "line", "complaint"),
     [
         ("class Broken(PretrainMethod:\n", 1, "does not parse"),
+        ("class Broken(object): ...\n\0", 1, "does not parse: .*null byte"),
         ("import torch\n\nclass Broken(Base): ...\n", 3, "NameError.*Base"),
         ("import no_such_package\n\nclass Broken(object): ...\n", 1, "no_such_package"),
         (GOOD.format(id="broken") + "\nraise SystemExit(3)\n", 7, "SystemExit"),
         (GOOD.format(id="broken") + "\ndef fail():\n    raise ValueError('deep')\n\nfail()\n", 8, "ValueError.*deep"),
     ],
-    ids=["syntax", "name", "import", "exit", "deep"],
+    ids=["syntax", "null byte", "name", "import", "exit", "deep"],
 )
 def test_a_broken_file_is_named_with_its_line_and_stops_no_other(tmp_path: Path, text: str, line: int, complaint: str):
     broken = write(tmp_path, "broken", text)

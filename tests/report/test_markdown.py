@@ -33,6 +33,10 @@ def test_each_of_several_tables_has_its_own_caption_and_notes() -> None:
     assert [list(view.notes) for view in views] == [["n/a: (a) too big."], [], []]
 
 
+def test_a_text_without_a_table_has_none() -> None:
+    assert captioned(blocks("# Scores\n\nNone.\n")) == []
+
+
 def test_the_column_before_the_numbers_names_the_row() -> None:
     text = "| Setting | Method | x |\n| --- | --- | ---: |\n| probe | PPKT | 1 |\n"
     (view,) = blocks(text)

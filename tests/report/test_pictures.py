@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damage_tools import png
 from PIL import Image
 
 from cmcr.errors import CMCRError
@@ -89,3 +91,12 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "features_town_ppkt.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     with pytest.raises(CMCRError, match=r"features_town_ppkt.png: not a PNG that can be read"):
         embed(name_figures(tmp_path.glob("*.png"), ["town"], LABELS), 10**6)
+
+
+def test_a_picture_that_claims_to_be_huge_or_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(9000, 9000))
+    with pytest.raises(CMCRError, match=r"a\.png: not a PNG that can be read: 9000 x 9000 pixels"):
+        embed(name_figures(tmp_path.glob("*.png"), ["town"], LABELS), 10)
+    os.mkfifo(tmp_path / "b.svg")
+    with pytest.raises(CMCRError, match=r"b\.svg: not a picture that can be read: a pipe or device"):
+        embed(name_figures(tmp_path.glob("*.svg"), ["town"], LABELS), 10**6)
