@@ -69,3 +69,19 @@ def toy_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_scene(options, drive, root, parts / f"{drive}.json", "kitti")
     join_scenes([parts / f"{drive}.json" for drive in drives], root, "kitti")
     return root
+
+
+@pytest.fixture(scope="session")
+def fuzz_yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small good file of each kind, to be changed in place and put back."""
+    from damage_yard import build_yard
+    from invented_releases import write_release
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("yard")
+    build_yard(folder)
+    write_release(folder / "RELLIS-3D", "rellis_3d", "val")
+    write_release(folder / "Synth4D", "synth4d_kitti", "val")
+    for name, size in {"image.jpg": (40, 20), "image.png": (40, 20), "large.jpg": (480, 320)}.items():
+        Image.new("RGB", size, "navy").save(folder / name)
+    return folder
