@@ -16,7 +16,7 @@ from cmcr.data.index import ScanRecord, from_text, pose_from_text
 from cmcr.data.kitti_camera import boxes_in_lidar
 from cmcr.data.kitti_labels import DONT_CARE, KittiObjects, read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CLASS_NAMES
-from cmcr.data.point_files import read_points
+from cmcr.data.point_files import FRESH, read_points
 from cmcr.data.scan import Camera, Scan
 from cmcr.errors import DataError
 
@@ -27,11 +27,13 @@ def read_scan(record: ScanRecord, root: Path, dataset: str, *, with_labels: bool
     DontCare regions are no boxes; `read_labels` has them.
 
     Raises:
-        DataError: a file is missing or damaged, or a coordinate is not finite.
+        DataError: a file is missing or damaged, a coordinate is not finite, or the camera sees no point.
     """
     camera = camera_of(record, root)
     points = read_points(root / record.lidar, record.lidar_bytes, BYTES_PER_POINT // 4)
     points = points[in_view(points, camera)]
+    if not len(points):
+        raise DataError.at(root / record.lidar, expected="points in the camera's view", found="none", fix=FRESH)
     boxes = None
     if with_labels and record.boxes is not None:
         objects = read_labels(record, root)

@@ -93,3 +93,12 @@ def test_the_real_frame_pairs_points_with_pixels(shared: Path) -> None:
     scan = make_index("kitti", shared / "real" / "kitti", "training", "train").read(0)
     pairs = pair_points_with_pixels(scan.points, scan.cameras)
     assert len(pairs) > 17000
+
+
+def test_a_sweep_of_which_the_camera_sees_nothing_is_refused(tmp_path: Path) -> None:
+    write_frame(tmp_path)
+    write_split(tmp_path, "train", "000003")
+    behind = np.full((500, 4), [-9, 0, 0, 0.5], dtype="<f4")
+    behind.tofile(tmp_path / "training" / "velodyne" / "000003.bin")
+    with pytest.raises(DataError, match=r"000003\.bin\n  expected: points in the camera's view"):
+        make_index("d", tmp_path, "training", "train").read(0)
