@@ -187,7 +187,7 @@ def _tensors_in(content: Any, path: Path) -> dict[str, Tensor]:
             if isinstance(content.get(key), Mapping):
                 return _tensors_in(content[key], path)
         tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors:
+        if tensors and all(isinstance(name, str) for name in tensors):
             return tensors
     raise WeightsError(f"{path}: expected a mapping from names to tensors, found {type(content).__name__}")
 
@@ -255,15 +255,19 @@ def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], path: Path | st
     """Refuse tensors that do not fill a module.
 
     Raises:
-        WeightsError: says how many tensors fit and names the first that is missing, left over or of another shape.
+        WeightsError: says how many tensors fit and names the first that is missing, left over, of another shape, or
+            not of floats where the module has some.
     """
     expected = module.state_dict()
     # Counters of BatchNorm are absent from files written before torch 1.0; they have no part in the result.
     missing = [name for name in expected if name not in tensors and not name.endswith("num_batches_tracked")]
     unknown = [name for name in tensors if name not in expected]
     reshaped = [n for n, t in tensors.items() if n in expected and t.shape != expected[n].shape]
-    if missing or unknown or reshaped:
-        fitting = len(expected) - len(missing) - len(reshaped)
+    # Torch would take whole numbers, of quantised weights for example, and the real parts of complex ones.
+    floats = {name for name, tensor in expected.items() if tensor.is_floating_point()}
+    recast = [name for name, tensor in tensors.items() if name in floats and not tensor.is_floating_point()]
+    if missing or unknown or reshaped or recast:
+        fitting = len(expected) - len(missing) - len({*reshaped, *recast})
         lines = [f"{path} fills {fitting} of {len(expected)} tensors of {type(module).__name__}"]
         if missing:
             lines.append(f"  first missing:  {missing[0]} ({len(missing)} in all)")
@@ -273,5 +277,9 @@ def check_fits(module: nn.Module, tensors: Mapping[str, Tensor], path: Path | st
             name = reshaped[0]
             there, here = tuple(tensors[name].shape), tuple(expected[name].shape)
             lines.append(f"  first of another shape: {name}, {there} in the file, {here} in the network")
+        if recast:
+            lines.append(
+                f"  first of no floats: {recast[0]}, {tensors[recast[0]].dtype} in the file ({len(recast)} in all)"
+            )
         lines.append("  way out:  use the weights with the network options they were trained with")
         raise WeightsError("\n".join(lines))

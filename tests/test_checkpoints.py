@@ -57,6 +57,13 @@ def test_pytorch_files_plain_or_one_level_down(tmp_path: Path, wrap):
     assert read_tensors(tmp_path / "weights.pt").keys() == TENSORS.keys()
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_not_cast(dtype: torch.dtype):
+    module = nn.Linear(2, 1)
+    with pytest.raises(WeightsError, match=r"(?s)fills 1 of 2 tensors.*first of no floats: weight, torch\."):
+        load_strictly(module, {"weight": torch.ones(1, 2).to(dtype), "bias": torch.ones(1).half()}, "a.pt")
+
+
 def test_a_turned_bit_in_a_pytorch_file_is_found(tmp_path: Path):
     """Torch writes a checksum of each tensor, and reads without a look at it."""
     path = tmp_path / "weights.pt"
@@ -86,7 +93,7 @@ def test_a_network_that_is_none_is_refused_before_memory_is_asked_for(tmp_path: 
     assert not ran_out_of_memory(caught.value)
 
 
-@pytest.mark.parametrize("content", [[torch.ones(1)], {"epoch": 3}, {}, torch.ones(1)])
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"epoch": 3}, {}, torch.ones(1), {5: torch.ones(1)}])
 def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: object):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="expected a mapping from names to tensors"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from cmcr.commands.arguments import from_json
-from cmcr.models.backbone import MINKUNET, NetworkName, make_backbone, read_record
+from cmcr.models.backbone import MINKUNET, NetworkName, load_backbone, read_record
 from cmcr.pretrain.course import COURSE_FILE, read_course
 from cmcr.pretrain.learned import METHOD_FILE, load_method
 from cmcr.pretrain.plugins import load_plugin_file
@@ -92,7 +92,7 @@ def _cost(files: MethodFiles) -> MethodCost:
 
 def _pretrain(files: MethodFiles, weights: Path, benchmark: Path) -> PretrainCost:
     record = read_record(weights)
-    backbone = make_backbone(record.backbone, record.voxels)
+    backbone, _ = load_backbone(weights, record.backbone, record.voxels)
     timing: Timing | str = read_timing(benchmark, _starts(weights.parent))
     if not files.trained:
         return PretrainCost(timing, 0, _count(backbone), None)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, overload
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from cmcr.checkpoints import load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.checkpoints import build, read_metadata, save_tensors
 from cmcr.data.batches import Batch
 from cmcr.data.index import ScanIndex
 from cmcr.data.joined import JOIN
@@ -184,6 +184,4 @@ def load_backbone(
             f"  found:    weights for the voxels {record.voxels.model_dump_json()}\n"
             "  way out:  pre-train and fine-tune with the same voxels"
         )
-    backbone = make_backbone(options, voxels)
-    load_strictly(backbone, read_tensors(path), path)
-    return backbone, record
+    return build(lambda: make_backbone(options, voxels), path), record
