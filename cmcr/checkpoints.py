@@ -201,7 +201,7 @@ def build(make: Callable[[], AnyModule], path: Path | str) -> AnyModule:
         WeightsError: the file is missing or damaged, or describes another module, or none that can be built.
     """
     tensors = read_tensors(path)
-    with described(path, len(tensors)), torch.device("meta"):
+    with described(path, tensors), torch.device("meta"):
         check_fits(make(), tensors, path)
     module = make()
     load_strictly(module, tensors, path)
@@ -209,23 +209,28 @@ def build(make: Callable[[], AnyModule], path: Path | str) -> AnyModule:
 
 
 @contextmanager
-def described(path: Path | str, tensors: int) -> Iterator[None]:
+def described(path: Path | str, tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """Refuse a module, built in the block, that has no end or cannot be built as a file describes it.
 
     Args:
         path: the file, for messages.
-        tensors: number of those in the file. A module has hardly more parameters, though some set theirs several times.
+        tensors: those in the file. A module has hardly more parameters, though some set theirs several times.
 
     Raises:
         WeightsError: for whatever the block raises, since it is the file's.
     """
-    parameters = 0
+    most_parameters, most_numbers = 10 * len(tensors), 10 * sum(tensor.numel() for tensor in tensors.values())
+    parameters = numbers = 0
 
-    def count(*_: object) -> None:
-        nonlocal parameters
+    def count(_module: nn.Module, _name: str, parameter: Tensor | None) -> None:
+        nonlocal parameters, numbers
         parameters += 1
-        if parameters > 10 * tensors:
-            raise ValueError(f"more parameters than the file has tensors, {tensors}")
+        if parameter is not None and not parameter.is_meta:
+            numbers += parameter.numel()
+        # A parameter comes here before it is filled, and takes no memory until then.
+        if parameters > most_parameters or numbers > most_numbers:
+            found = f"{len(tensors)} tensors, {most_numbers // 10} numbers"
+            raise ValueError(f"far more parameters than the file has: {found}")
 
     hook = register_module_parameter_registration_hook(count)
     try:

@@ -14,7 +14,7 @@ from limits import in_memory, ran_out_of_memory
 from safetensors.torch import save_file
 from torch import nn
 
-from cmcr.checkpoints import build, load_strictly, read_metadata, read_tensors, save_tensors
+from cmcr.checkpoints import build, described, load_strictly, read_metadata, read_tensors, save_tensors
 from cmcr.errors import WeightsError
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3), "c": torch.ones(2, dtype=torch.float16)}
@@ -81,7 +81,10 @@ def test_a_turned_bit_in_a_pytorch_file_is_found(tmp_path: Path):
     [
         (lambda: nn.Linear(10**9, 10**9), "tensors of Linear"),
         (lambda: nn.Linear(-1, 2), "negative dimension"),
-        (lambda: nn.Sequential(*(nn.Linear(1, 1) for _ in count())), "more parameters than the file has tensors, 2"),
+        (
+            lambda: nn.Sequential(*(nn.Linear(1, 1) for _ in count())),
+            "far more parameters than the file has: 2 tensors, 8 numbers",
+        ),
     ],
 )
 def test_a_network_that_is_none_is_refused_before_memory_is_asked_for(tmp_path: Path, make, reason: str):
@@ -91,6 +94,15 @@ def test_a_network_that_is_none_is_refused_before_memory_is_asked_for(tmp_path: 
     with in_memory(2**28), pytest.raises(WeightsError, match=rf"a\.safetensors[\s\S]*{reason}") as caught:
         build(make, path)
     assert not ran_out_of_memory(caught.value)
+
+
+def test_a_network_larger_than_its_file_is_refused_before_it_is_filled(tmp_path: Path) -> None:
+    tensors = nn.Linear(3, 2).state_dict()
+    with described(tmp_path / "a.safetensors", tensors):
+        nn.Linear(3, 2)
+    larger = r"a\.safetensors: describes no network.*far more parameters"
+    with pytest.raises(WeightsError, match=larger), described(tmp_path / "a.safetensors", tensors):
+        nn.Linear(10**4, 10**4)
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"epoch": 3}, {}, torch.ones(1), {5: torch.ones(1)}])

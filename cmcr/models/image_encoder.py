@@ -160,7 +160,7 @@ class DINOv2(ImageEncoder):
         from transformers import Dinov2Model
 
         super().__init__()
-        with described(folder / "config.json", len(read_tensors(folder / "model.safetensors"))):
+        with described(folder / "config.json", read_tensors(folder / "model.safetensors")):
             self.network, found = Dinov2Model.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
             )

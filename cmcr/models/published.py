@@ -70,7 +70,7 @@ class PublishedWeights:
                 f"  found:    one that sees {channels}: {_STEM} is {tuple(self.tensors[_STEM].shape)}\n"
                 "  way out:  weights that were trained on the intensity alone"
             )
-        with described(self.path, len(self.tensors)), torch.device("meta"):
+        with described(self.path, self.tensors), torch.device("meta"):
             expected = to_minkowski(make_backbone(options).state_dict())
         missing = [name for name in expected if name not in self.tensors and not name.endswith("num_batches_tracked")]
         unknown = [name for name in self.tensors if name not in expected]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cmcr.checkpoints import build, read_metadata, save_tensors
+from cmcr.checkpoints import described, load_strictly, read_metadata, read_tensors, save_tensors
 from cmcr.errors import WeightsError
 from cmcr.pretrain.method import Channels, PretrainMethod
 from cmcr.reading import parse_json
@@ -41,4 +41,8 @@ def load_method(path: Path, method_class: type[PretrainMethod]) -> PretrainMetho
             f"{path}\n  expected: weights of {method_class.id} with a record of its options, as `cmcr pretrain` writes "
             "them\n  found:    no such record, or one of another version\n  way out:  pre-train again"
         ) from None
-    return build(lambda: method_class(options, channels), path).eval()
+    tensors = read_tensors(path)
+    with described(path, tensors):  # not on torch's meta device, where a plug-in need not work
+        method = method_class(options, channels)
+    load_strictly(method, tensors, path)
+    return method.eval()
