@@ -62,6 +62,7 @@ from damage_tools import (
     swapped,
     tables,
     torch_file,
+    turned,
     values,
 )
 from damage_yard import IMAGE, LABEL_MAP, LIDARSEG, PANOPTIC, SWEEP, build_yard
@@ -351,6 +352,7 @@ def weights() -> list[Damage]:
         ("of another kind of network", "other.safetensors", lambda _: None, import_weights("other.safetensors"),
          "expected: a MinkUNet", False),
         ("published weights cut short", pt, cut(pt), importing, "damaged or truncated", False),
+        ("published weights in which a bit was turned", pt, turned(pt), importing, "its own checksum", False),
         ("published weights with code", pt, becomes(pt, torch_file({"a": torch.ones(1), "b": Trap("sprung")})),
          importing, "refused", False),
         ("published weights in themselves", pt, becomes(pt, torch_file(in_itself())), importing, "nested", False),

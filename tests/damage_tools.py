@@ -108,6 +108,16 @@ def cut(file: str, kept: float = 0.6) -> Change:
     return on(file, lambda content: content[: int(len(content) * kept)])
 
 
+def turned(file: str) -> Change:
+    """Turn a bit in the middle."""
+
+    def change(content: bytes) -> bytes:
+        half = len(content) // 2
+        return content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+
+    return on(file, change)
+
+
 def swapped(file: str, old: str, new: str) -> Change:
     def change(content: bytes) -> bytes:
         assert old.encode() in content, (file, old)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from baselines.ppkt import PPKT, PPKTOptions
 from cmcr.checkpoints import read_content, read_tensors, save_tensors
-from cmcr.models.backbone import make_backbone, read_record
+from cmcr.models.backbone import load_backbone, make_backbone, read_record
 from cmcr.models.image_encoder import (
     DINOv2TeacherOptions,
     ImageEncoder,
@@ -51,13 +51,13 @@ def are_tensors(content: Any) -> bool:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Whether nested mappings hold the same; names may differ, of which nothing is known."""
+    """Whether nested mappings hold the same."""
     if isinstance(expected, Tensor):
         return isinstance(found, Tensor) and found.dtype == expected.dtype and torch.equal(found, expected)
     if isinstance(expected, Mapping):
         return (
             isinstance(found, Mapping)
-            and list(found) == list(expected)
+            and found.keys() == expected.keys()
             and all(same(found[name], expected[name]) for name in expected)
         )
     return type(found) is type(expected) and found == expected
@@ -92,6 +92,11 @@ def model_of(path: Path) -> TaskModel:
     return load_model(path, INDEX)[0]
 
 
+def backbone_of(path: Path) -> nn.Module:
+    record = read_record(path)
+    return load_backbone(path, record.backbone, record.voxels)[0]
+
+
 method_of = partial(load_method, method_class=PPKT)
 CLASSES = json.dumps(INDEX.class_names)
 CHANNELS = json.dumps({"points": 8, "image": 6})
@@ -105,6 +110,9 @@ CASES: dict[str, Case] = {
     ),
     "record of weights": (
         "weights/backbone.safetensors", read_record, lambda record: record == ORIGINAL["record"],
+    ),
+    "record of weights, signed": (
+        "weights/weights.backbone", as_metadata("backbone", backbone_of), same_state("weights"),
     ),
     "weights of others": ("weights/other.safetensors", read_content, are_tensors),
     "published weights": ("weights/small.pt", read_content, lambda found: same(found, PLAIN)),
@@ -149,7 +157,7 @@ CASES: dict[str, Case] = {
 
 
 #: Which build whole networks again and again.
-SLOW = {"teacher", "DINOv2", "config of DINOv2", "job of a model", "classes of a model"}
+SLOW = {"teacher", "DINOv2", "config of DINOv2", "job of a model", "classes of a model", "record of weights, signed"}
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +184,7 @@ def yard(fuzz_yard: Path) -> Path:
     config = Dinov2Config(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, patch_size=14, image_size=28)
     Dinov2Model(config).save_pretrained(folder / "dinov2")
     weights = folder / "backbone.safetensors"
+    (folder / "weights.backbone").write_text(read_record(weights).model_dump_json())
     ORIGINAL.update(record=read_record(weights), weights=read_tensors(weights))
     ORIGINAL.update(model=model.state_dict(), method=method.state_dict())
     return fuzz_yard

@@ -366,7 +366,10 @@ def _read_record(path: Path | str, number: int, line: bytes) -> ScanRecord:
     try:
         return ScanRecord.from_json(line)
     except (DataError, ValidationError) as error:
-        found = str(error) if isinstance(error, DataError) else "{loc}: {msg}".format(**error.errors()[0])
+        found = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError.at(f"{path}, line {number}", expected="a record of a scan", found=found, fix=_REMAKE) from None
 
 
