@@ -42,7 +42,7 @@ def load_method(path: Path, method_class: type[PretrainMethod]) -> PretrainMetho
             "them\n  found:    no such record, or one of another version\n  way out:  pre-train again"
         ) from None
     tensors = read_tensors(path)
-    with described(path, tensors):  # not on torch's meta device, where a plug-in need not work
+    with described(path, tensors):  # not without memory first: a plug-in may look at its numbers
         method = method_class(options, channels)
     load_strictly(method, tensors, path)
     return method.eval()

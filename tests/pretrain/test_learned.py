@@ -47,6 +47,13 @@ def test_a_file_without_a_fitting_record_is_refused(tmp_path: Path, record: dict
         load_method(tmp_path / "method.safetensors", PPKT)
 
 
+def test_heads_far_larger_than_the_file_are_refused(tmp_path: Path) -> None:
+    record = {"plugin": "ppkt", "options": "{}", "channels": '{"points": 100000, "image": 6}'}
+    save_tensors(tmp_path / "method.safetensors", a_method().state_dict(), record)
+    with pytest.raises(WeightsError, match="6400000 numbers as weight; the largest tensor in the file has 48"):
+        load_method(tmp_path / "method.safetensors", PPKT)
+
+
 def test_weights_of_other_options_are_refused(tmp_path: Path) -> None:
     record = {"plugin": "ppkt", "options": '{"channels": 16}', "channels": '{"points": 4, "image": 6}'}
     save_tensors(tmp_path / "method.safetensors", a_method().state_dict(), record)
