@@ -83,7 +83,7 @@ def test_a_turned_bit_in_a_pytorch_file_is_found(tmp_path: Path):
         (lambda: nn.Linear(-1, 2), "negative dimension"),
         (
             lambda: nn.Sequential(*(nn.Linear(1, 1) for _ in count())),
-            "far more parameters than the file has: 2 tensors, 8 numbers",
+            "more parameters than the file has tensors, 2",
         ),
     ],
 )

@@ -15,9 +15,7 @@ from damage_tools import header_of_index
 from damage_yard import LIDARSEG, PANOPTIC, SWEEP
 from fuzz import CASES as MANY
 from fuzz import FEW, Case, fuzz, signed
-from invented_nuscenes import Thing, annotated, detections, index_of, keyframe
 
-from cmcr.boxes.detections import Detections
 from cmcr.data.image_bank import read_feature_bank
 from cmcr.data.image_files import image_size, read_image
 from cmcr.data.images import read_resized
@@ -26,8 +24,7 @@ from cmcr.data.kitti_calibration import read_calibration as read_kitti_calibrati
 from cmcr.data.kitti_index import make_index as kitti_index
 from cmcr.data.kitti_labels import TYPES, read_objects
 from cmcr.data.kitti_odometry import read_calibration, read_poses, read_times
-from cmcr.data.nuscenes import CATEGORIES, lidar_pose
-from cmcr.data.nuscenes_boxes import boxes_in_lidar
+from cmcr.data.nuscenes import CATEGORIES
 from cmcr.data.nuscenes_index import make_index as nuscenes_index
 from cmcr.data.nuscenes_tables import LABEL_TABLES, TABLES
 from cmcr.data.point_files import read_points
@@ -39,7 +36,6 @@ from cmcr.data.subsets import Subset
 from cmcr.data.superpixels import SuperpixelFiles, SuperpixelOptions
 from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_index import make_index as waymo_index
-from cmcr.evaluation.nuscenes_submission import read_nuscenes_submission, write_nuscenes_submission
 
 pytestmark = [pytest.mark.torture, pytest.mark.slow]
 
@@ -75,35 +71,6 @@ def has_labels(scan: Scan, number: int, classes: int) -> bool:
 
 def camera(path: Path, size: tuple[int, int] = (20, 40)) -> Camera:
     return Camera("c", path, size, np.eye(3), np.eye(4))
-
-
-#: A keyframe of nuScenes with two things, and one without.
-SUBMITTED = index_of(
-    keyframe(0, [Thing("vehicle.car", 10, 2, yaw=0.4), Thing("human.pedestrian.adult", -8, velocity=(0.5, 0))]),
-    keyframe(1, []),
-)
-
-
-def write_submission(path: Path) -> None:
-    found = {
-        record.token: detections(
-            boxes_in_lidar(annotated(things), lidar_pose(record)), np.linspace(0.75, 0.25, len(things))
-        )
-        for record, things in zip(
-            SUBMITTED.records, ([Thing("vehicle.car", 10), Thing("vehicle.bus.rigid", -8)], []), strict=True
-        )
-    }
-    write_nuscenes_submission(path, SUBMITTED, found)
-
-
-def are_detections(found: dict[str, Detections]) -> bool:
-    """What `Detections` promises, and lengths that are some."""
-    return set(found) == {"sweep0", "sweep1"} and all(
-        all(bool(part.isfinite().all()) for part in of_scan if part is not None)
-        and bool((of_scan.boxes_N7[:, 3:6] > 0).all())
-        and of_scan.scores_N.tolist() == sorted(of_scan.scores_N.clip(0, 1).tolist(), reverse=True)
-        for of_scan in found.values()
-    )
 
 
 semantic_kitti = partial(semantic_kitti_index, "d", version="semantic_kitti", split="val")
@@ -204,9 +171,6 @@ CASES: dict[str, Case] = {
         lambda path: ScanIndex.load(path.parents[1] / "pre-training" / "index.jsonl").read(0).points,
         lambda points: are_points(points, len(points)),
     ),
-    "submission to nuScenes": (
-        "found.json", lambda path: read_nuscenes_submission(path, SUBMITTED), are_detections,
-    ),
     "scan index": (
         "pre-training/index.jsonl", ScanIndex.load, lambda index: fields(index) == fields(ORIGINAL["index"]),
     ),
@@ -237,7 +201,6 @@ def fields(index: ScanIndex) -> tuple[Any, ...]:
 def yard(fuzz_yard: Path) -> Path:
     ORIGINAL["index"] = ScanIndex.load(fuzz_yard / "pre-training" / "index.jsonl")
     ORIGINAL["subset"] = Subset.load(fuzz_yard / "pre-training" / "subset.txt")
-    write_submission(fuzz_yard / "found.json")
     return fuzz_yard
 
 

@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cmcr.boxes.detections import Detections
 from cmcr.data.index import ScanIndex, ScanRecord
 from cmcr.data.nuscenes import lidar_pose
-from cmcr.data.nuscenes_boxes import AnnotatedBoxes, WorldBoxes, boxes_in_lidar, boxes_in_world
+from cmcr.data.nuscenes_boxes import boxes_in_world
 from cmcr.data.nuscenes_names import CLASS_NAMES, THING_CLASSES
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
-from cmcr.reading import parse_json, read_bytes
 
 #: Boxes of a sample that are accepted: ``max_boxes_per_sample`` of the devkit's ``detection_cvpr_2019``.
 MOST_BOXES: Final = 500
@@ -145,67 +143,6 @@ def sample_token(record: ScanRecord) -> str:
             "  way out:  make the index again, from a data set in nuScenes' format"
         )
     return record.sample
-
-
-def read_nuscenes_submission(
-    path: Path, index: ScanIndex, classes: Sequence[str] = CLASS_NAMES[1:]
-) -> dict[str, Detections]:
-    """Read a submission for a split, whoever wrote it; attributes are not kept.
-
-    Args:
-        path: the file.
-        index: the split.
-        classes: names of the class numbers from 1 on.
-
-    Returns:
-        Detections by the token of the scan, in its LiDAR frame, float64.
-
-    Raises:
-        DataError: the file is missing or no submission, or one for other samples.
-    """
-    fix = "write it with write_nuscenes_submission, or as the devkit's eval/detection/README.md says"
-    try:
-        results = parse_json(read_bytes(path))["results"]
-        samples = set(results)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError.at(path, expected="a submission with results", found=str(error), fix=fix) from None
-    wanted = {sample_token(record) for record in index.records}
-    if samples != wanted:
-        raise DataError.at(
-            path,
-            expected=f"results for the {len(wanted)} samples of {index.split}",
-            found=f"none for {len(wanted - samples)} of them, and {len(samples - wanted)} others",
-            fix="is it a submission for this split?",
-        )
-    numbers = {name: number for number, name in enumerate(classes, 1) if name in DETECTION_NAMES}
-    found = {}
-    for record in index.records:
-        try:
-            found[record.token] = _detections(record, results[record.sample], numbers)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError.at(
-                path, expected=f"boxes of sample {record.sample}", found=f"{type(error).__name__}: {error}", fix=fix
-            ) from None
-    return found
-
-
-def _detections(record: ScanRecord, boxes: list[dict[str, Any]], numbers: Mapping[str, int]) -> Detections:
-    def read(field: str, width: int) -> NDArray[np.float64]:
-        values = np.array([box[field] for box in boxes], dtype=np.float64).reshape(len(boxes), width)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{field} that is not finite")
-        return values
-
-    world = WorldBoxes(read("translation", 3), read("size", 3), read("rotation", 4), read("velocity", 2))
-    none = np.zeros(len(boxes), dtype=np.int64)
-    upright = boxes_in_lidar(AnnotatedBoxes(none, none, none, none, world), lidar_pose(record))  # for places alone
-    assert upright.velocity is not None
-    return Detections(
-        torch.from_numpy(upright.geometry),
-        torch.from_numpy(read("detection_score", 1)[:, 0]),
-        torch.tensor([numbers[box["detection_name"]] for box in boxes], dtype=torch.int64),
-        torch.from_numpy(upright.velocity),
-    )
 
 
 def _check(
