@@ -84,3 +84,4 @@ def test_too_few_pairs_are_refused() -> None:
     critic = Critic(x, y, OPTIONS, torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="expected at least 128 pairs"):
         information_bound(critic, x, y, 128, torch.Generator().manual_seed(0))
+    assert math.isfinite(information_bound(critic, x, y, 10, torch.Generator().manual_seed(0)))  # just enough
