@@ -17,9 +17,9 @@ from cmcr.errors import CMCRError
 from cmcr.files import sha256_of_json
 
 TORTURE = bool(os.environ.get("CMCR_TORTURE"))
-#: Cases of each reader: some hundreds, fewer where each takes long, always the same; or ten thousand and others at each
-#: call (`make torture`).
-CASES, FEW = (10_000, 10_000) if TORTURE else (300, 50)
+#: Cases of each of some ninety readers: a hundred, fewer where each takes long, always the same; or ten thousand and
+#: others at each call (`make torture`).
+CASES, FEW = (10_000, 10_000) if TORTURE else (100, 30)
 #: Seconds of the clock, and bytes of memory, that no single case may take. The files have some kilobytes.
 MOST_WAIT_S, MOST_BYTES = 60, 2**29
 
