@@ -67,6 +67,10 @@ TINY: dict[str, Any] = {
 }
 
 
+#: Scores, measures and diagnostics, which hold their provenance.
+_RECORDS = ("finetune/**/scores.json", "pretrain/**/held_out.json", "diagnostics/**/*.json")
+
+
 @dataclass
 class Workflow:
     """The workflow in a folder of its own.
@@ -123,9 +127,9 @@ class Workflow:
         process.communicate()
 
     def outcome(self) -> dict[str, bytes]:
-        """Scores and tables of the run by path, without what the machine had a part in; costs differ as a whole."""
+        """Records and tables of the run by path, without what the machine had a part in; costs differ as a whole."""
         tables = [path for path in sorted((self.results / "tables").iterdir()) if path.stem != "cost"]
-        records = [*sorted(self.results.rglob("scores.json")), *sorted((self.results / "diagnostics").rglob("*.json"))]
+        records = [path for name in _RECORDS for path in sorted(self.results.glob(name))]
         found = {path: path.read_bytes() for path in [*self.results.rglob("scores*.tsv"), *tables]}
         found |= {path: _without_machine(path) for path in records}
         return {path.relative_to(self.results).as_posix(): content for path, content in found.items()}
@@ -135,7 +139,7 @@ class Workflow:
 
 
 def _without_machine(path: Path) -> bytes:
-    """What a record of scores or diagnostics holds besides hardware, time and memory."""
+    """What a record holds besides hardware, time and memory."""
     content = json.loads(path.read_bytes())
     del content["checksum"]  # over all of it
     for name in ("hardware", "wall_time_s", "peak_memory_mb"):

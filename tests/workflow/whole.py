@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from cmcr.results.diagnostics import Diagnosis
+from cmcr.results.held_out import read_held_out
 from cmcr.results.records import read_record
 from cmcr.results.scores import read_scores
 
@@ -38,6 +39,8 @@ def _check(path: Path, name: str, other: Path) -> None:
         torch.load(path, weights_only=True)
     elif path.name == "scores.json":
         read_scores(path)
+    elif path.name == "held_out.json":
+        read_held_out(path)
     elif name.startswith("diagnostics/"):
         read_record(path, Diagnosis, "diagnostics")
     elif path.stem == "cost":
