@@ -116,7 +116,7 @@ CASES: dict[str, Case] = {
     ),
     "weights of others": ("weights/other.safetensors", read_content, are_tensors),
     "published weights": ("weights/small.pt", read_content, lambda found: same(found, PLAIN)),
-    "weights of an old torch": ("weights/old.pt", read_content, are_tensors),
+    "weights of an old torch": ("weights/old.pt", read_tensors, are_tensors),
     "published network": ("weights/published.pt", read_published, lambda found: are_tensors(found.tensors)),
     "checkpoint": ("weights/small.ckpt", SafeCheckpoints().load_checkpoint, lambda found: same(found, PLAIN)),
     "model": ("weights/model.safetensors", model_of, same_state("model")),
