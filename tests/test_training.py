@@ -229,7 +229,7 @@ def test_a_second_process_waits_until_the_first_has_ended(tmp_path: Path, caplog
     killer = threading.Timer(0.5, holder.kill)
     killer.start()
     with caplog.at_level(logging.INFO), exclusive(tmp_path):
-        assert holder.wait(timeout=5) == -signal.SIGKILL
+        assert holder.wait(timeout=60) == -signal.SIGKILL
     assert f"waiting for another process that is at work in {tmp_path}" in caplog.text
 
 
