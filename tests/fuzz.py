@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from limits import in_memory, in_time, ran_out_of_memory
 
 from cmcr.errors import CMCRError
-from cmcr.files import sha256_of_json
 
 TORTURE = bool(os.environ.get("CMCR_TORTURE"))
 #: Cases of each of some ninety readers: a hundred, fewer where each takes long, always the same; or ten thousand and
@@ -112,10 +110,3 @@ def signed(read: Read, sign: Callable[[bytes], bytes]) -> Read:
         return read(path)
 
     return read_signed
-
-
-def sign_record(content: bytes) -> bytes:
-    """Give a record, in JSON, the checksum of its content."""
-    fields = json.loads(content)
-    fields.pop("checksum", None)
-    return json.dumps({**fields, "checksum": sha256_of_json(fields)}).encode()
