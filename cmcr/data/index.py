@@ -227,7 +227,8 @@ class ScanIndex:
             return reader.read_scan(record, self.root, self.dataset, with_labels=with_labels)
         except (ValueError, TypeError, LookupError) as error:  # numbers stand there as text until they are asked for
             where, found = f"{self.root}, scan {record.token}", f"{type(error).__name__}: {error}"
-            raise DataError.at(where, expected="a record of numbers", found=found, fix=_REMAKE) from error
+            fix = f"{_REMAKE}; if it says the same then, cmcr/data/{self.reader_file.name} is at fault"
+            raise DataError.at(where, expected="a record of numbers", found=found, fix=fix) from error
 
     def check_apart(self, held_out: ScanIndex) -> None:
         """Refuse a split to be measured on that shares scans with this one, which is learned from.

@@ -53,6 +53,15 @@ def test_what_only_some_data_sets_have_is_kept_and_otherwise_not_mentioned(scans
     assert ScanIndex.load(tmp_path / "index.jsonl").records == (record,)
 
 
+@pytest.mark.parametrize("poses", [(), ("1 2 3",), ("nan " * 12,), ("a " * 12,)])
+def test_a_record_of_no_numbers_names_its_scan_and_who_may_be_at_fault(scans: ScanIndex, poses: tuple[str, ...]):
+    record = dataclasses.replace(scans.records[0], world_from_lidar=poses)
+    forged = dataclasses.replace(scans, records=(record,), checksum="")
+    message = rf"scan {record.token}\n  expected: a record of numbers\n[\s\S]*cmcr/data/{scans.reader}\.py is at fault"
+    with pytest.raises(DataError, match=message):
+        forged.read(0)
+
+
 def edit(path: Path, *, header: dict | None = None, old: str = "", new: str = "") -> None:
     """Change some keys of the header (None deletes one) and replace some text of the records."""
     first, rest = path.read_text().split("\n", 1)
