@@ -46,14 +46,17 @@ report: .venv/ready ## results/toy/report.html, and snakemake_report.html beside
 	snakemake --cores $(CORES) report
 	snakemake --report results/toy/snakemake_report.html -- report
 
+# A process for each core; the tests of a file stay together, for they share what is costly to make.
+TESTS := pytest --numprocesses=logical --dist=loadfile
+
 test: .venv/ready ## all tests; fails where they run less of cmcr/ than pyproject.toml asks for
-	pytest --cov --cov-report=term:skip-covered
+	$(TESTS) --cov --cov-report=term:skip-covered
 
 test-fast: .venv/ready ## the tests that take seconds
-	pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 torture: .venv/ready ## ten thousand damaged files for each reader, 25 kills of the smoke run and the same run on 1, 2, 4 cores
-	CMCR_TORTURE=1 pytest -m torture
+	CMCR_TORTURE=1 $(TESTS) -m torture
 
 lint: .venv/ready ## style, types, and the workflow's own lint
 	ruff check .

@@ -8,6 +8,8 @@ from pathlib import Path
 # As `cmcr.cli` has it, before numpy is imported: two threads that wait for each other over a 4 x 4 matrix take a
 # thousand times as long on a busy machine.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # there is a process for each core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
