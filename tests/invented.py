@@ -20,9 +20,10 @@ from cmcr.compute import ComputeOptions
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.batches import ScanDataset
 from cmcr.data.images import ImageOptions
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.range_grid import RangeGrid
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan_record import ScanRecord
 from cmcr.data.voxels import VoxelGrid
 from cmcr.models.image_encoder import ImageEncoder
 from cmcr.models.minkunet import MinkUNetOptions

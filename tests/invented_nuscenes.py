@@ -13,9 +13,10 @@ from pyquaternion import Quaternion
 
 from cmcr.boxes.boxes3d import Boxes3D
 from cmcr.boxes.detections import Detections
-from cmcr.data.index import ScanIndex, ScanRecord, to_text
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes, WorldBoxes
 from cmcr.data.nuscenes_names import ATTRIBUTES, CATEGORIES, CLASS_NAMES, THING_CLASSES
+from cmcr.data.scan_record import ScanRecord, to_text
 
 #: Where the vehicle is in the world, and the LiDAR above it: its y axis looks ahead, along the world's x.
 EGO = (100.0, 50.0, 0.0)

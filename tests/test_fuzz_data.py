@@ -19,7 +19,7 @@ from fuzz import FEW, Case, fuzz, signed
 from cmcr.data.image_bank import read_feature_bank
 from cmcr.data.image_files import image_size, read_image
 from cmcr.data.images import read_resized
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.kitti_calibration import read_calibration as read_kitti_calibration
 from cmcr.data.kitti_index import make_index as kitti_index
 from cmcr.data.kitti_labels import TYPES, read_objects
@@ -31,6 +31,7 @@ from cmcr.data.point_files import read_points
 from cmcr.data.releases import Release, load_release
 from cmcr.data.rigid import is_rotation
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan_record import ScanRecord
 from cmcr.data.semantic_kitti_index import make_index as semantic_kitti_index
 from cmcr.data.subsets import Subset
 from cmcr.data.superpixels import SuperpixelFiles, SuperpixelOptions

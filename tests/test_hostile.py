@@ -22,9 +22,10 @@ from invented_releases import write_release
 
 from cmcr.checkpoints import read_metadata, read_tensors, save_tensors
 from cmcr.cli import main
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.kitti_index import make_index as kitti_index
 from cmcr.data.releases import FOLDER, load_release
+from cmcr.data.scan_record import ScanRecord
 from cmcr.data.semantic_kitti_index import make_index
 from cmcr.errors import ConfigError, DataError, WeightsError
 from cmcr.files import write_text

@@ -9,8 +9,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.scan import Scan
+from cmcr.data.scan_record import ScanRecord
 
 #: Stands between the names of what is joined, and between their checksums.
 JOIN: Final = "+"

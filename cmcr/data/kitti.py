@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.boxes.boxes3d import Boxes3D
-from cmcr.data.index import ScanRecord, from_text, pose_from_text
 from cmcr.data.kitti_camera import boxes_in_lidar
 from cmcr.data.kitti_labels import DONT_CARE, KittiObjects, read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CLASS_NAMES
 from cmcr.data.point_files import FRESH, read_points
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan_record import ScanRecord, from_text, pose_from_text
 from cmcr.errors import DataError
 
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cmcr.data.image_files import image_size
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text
+from cmcr.data.index import Complain, ScanIndex, refuse
 from cmcr.data.kitti_calibration import read_calibration
 from cmcr.data.kitti_labels import read_objects
 from cmcr.data.kitti_names import BYTES_PER_POINT, CAMERA, CLASS_NAMES, THING_CLASSES, frame_paths
+from cmcr.data.scan_record import CameraRecord, ScanRecord, to_text
 from cmcr.errors import ConfigError, DataError
 from cmcr.reading import read_text, reason_of, size_of
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.index import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.data.npy_files import read_npz
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes, boxes_in_lidar
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CATEGORIES, CLASS_OF_CATEGORY
 from cmcr.data.point_files import FRESH, read_bytes, read_points
 from cmcr.data.scan import VOID, Camera, Scan
+from cmcr.data.scan_record import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.errors import DataError
 from cmcr.reading import reason_of
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmcr.data.image_files import MAX_PIXELS
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
+from cmcr.data.index import Complain, ScanIndex, refuse
 from cmcr.data.nuscenes_boxes import BOX_TABLE, annotated_boxes
 from cmcr.data.nuscenes_names import BYTES_PER_POINT, CAMERAS, CLASS_NAMES, THING_CLASSES
 from cmcr.data.nuscenes_tables import LABEL_TABLES, misfit, missing_key, open_tables
 from cmcr.data.rigid import TOLERANCE
+from cmcr.data.scan_record import CameraRecord, ScanRecord, to_text, why_not_below
 from cmcr.errors import ConfigError, DataError
 from cmcr.reading import size_of
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.index import CameraRecord, ScanRecord, from_text, pose_from_text
 from cmcr.data.npy_files import read_npy
 from cmcr.data.point_files import FRESH, checked_points
 from cmcr.data.releases import UNKNOWN, PointFiles, Release, release_of
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan_record import CameraRecord, ScanRecord, from_text, pose_from_text
 from cmcr.errors import DataError
 from cmcr.reading import check_regular, reason_of
 

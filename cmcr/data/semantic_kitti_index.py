@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.image_files import image_size
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, refuse, to_text, why_not_below
+from cmcr.data.index import Complain, ScanIndex, refuse
 from cmcr.data.kitti_odometry import RATE_HZ, Calibration, read_calibration, read_poses, read_times
 from cmcr.data.releases import Release, layout_of, load_release
+from cmcr.data.scan_record import CameraRecord, ScanRecord, to_text, why_not_below
 from cmcr.data.semantic_kitti import read_raw_points
 from cmcr.errors import ConfigError, DataError
 from cmcr.reading import read_text, reason_of, size_of

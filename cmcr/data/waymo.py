@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcr.data.index import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.data.point_files import read_bytes, read_points
 from cmcr.data.scan import Camera, Scan
+from cmcr.data.scan_record import CameraRecord, ScanRecord, annotations_of, from_text, pose_from_text
 from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_names import BYTES_PER_LABEL, BYTES_PER_POINT, CLASS_NAMES
 from cmcr.errors import DataError

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.data.image_files import MAX_PIXELS
-from cmcr.data.index import CameraRecord, Complain, ScanIndex, ScanRecord, pose_from_text, refuse, to_text
+from cmcr.data.index import Complain, ScanIndex, refuse
 from cmcr.data.rigid import is_rotation
+from cmcr.data.scan_record import CameraRecord, ScanRecord, pose_from_text, to_text
 from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_names import (
     BYTES_PER_LABEL,

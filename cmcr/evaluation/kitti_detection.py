@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 import numpy as np
 
 from cmcr.boxes.detections import Detections
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.kitti import camera_of, read_labels, rectified_from_lidar
 from cmcr.data.kitti_camera import objects_in_image
 from cmcr.data.kitti_labels import KittiObjects
+from cmcr.data.scan_record import ScanRecord
 from cmcr.evaluation.kitti_ap import DIFFICULTIES, MEASURES, average_precisions
 from cmcr.results.scores import Metric
 

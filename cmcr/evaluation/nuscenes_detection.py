@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from cmcr.boxes.detections import Detections
-from cmcr.data.index import ScanIndex, ScanRecord, pose_from_text
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes import read_boxes
 from cmcr.data.nuscenes_boxes import AnnotatedBoxes
 from cmcr.data.nuscenes_names import ATTRIBUTES, CATEGORIES, CLASS_NAMES
+from cmcr.data.scan_record import ScanRecord, pose_from_text
 from cmcr.evaluation.nuscenes_submission import DETECTION_NAMES, sample_token, submitted_boxes
 from cmcr.results.scores import Metric
 

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcr.boxes.detections import Detections
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes import lidar_pose
 from cmcr.data.nuscenes_boxes import boxes_in_world
 from cmcr.data.nuscenes_names import CLASS_NAMES, THING_CLASSES
+from cmcr.data.scan_record import ScanRecord
 from cmcr.errors import DataError
 from cmcr.files import atomic_path
 

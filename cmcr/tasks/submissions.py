@@ -28,9 +28,10 @@ import numpy as np
 from torch import Tensor
 
 from cmcr.boxes.detections import Detections
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.kitti_labels import write_objects
 from cmcr.data.releases import release_of
+from cmcr.data.scan_record import ScanRecord
 from cmcr.evaluation.kitti_detection import detected_objects
 from cmcr.evaluation.nuscenes_submission import META, write_nuscenes_submission
 from cmcr.files import atomic_path, write_json

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmcr.data.index import CameraRecord, ScanIndex, ScanRecord, to_text
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_names import CLASS_NAMES, THING_CLASSES
+from cmcr.data.scan_record import CameraRecord, ScanRecord, to_text
 
 SCANS, SCENES, IMAGE_SIZE = 6, 3, (48, 80)
 #: LiDAR (x right, y forward, z up) to a camera that looks forward and to one that looks back.

@@ -11,8 +11,9 @@ from cmcr.boxes.boxes3d import Boxes3D, points_in_box
 from cmcr.boxes.overlap import bev_iou
 from cmcr.data.augment import PointAugmentation
 from cmcr.data.box_sampling import BoxDatabase, BoxSamplingOptions, augment_scan, cut_out
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
 from cmcr.data.scan import Scan
+from cmcr.data.scan_record import ScanRecord
 from cmcr.errors import DataError
 
 NAMES = ("ignore", "Car", "Pedestrian", "Cyclist")

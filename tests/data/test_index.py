@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmcr.data.index import ScanIndex, from_text, to_text
+from cmcr.data.index import ScanIndex
+from cmcr.data.scan_record import from_text, to_text
 from cmcr.errors import DataError
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
+from cmcr.data.scan_record import ScanRecord
 from cmcr.data.subsets import Subset, evenly_spread, make_subset
 from cmcr.errors import ConfigError, DataError
 

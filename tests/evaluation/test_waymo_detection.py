@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cmcr.boxes.detections import Detections
 from cmcr.data.box_classes import BOX_CLASSES
-from cmcr.data.index import ScanIndex, ScanRecord
+from cmcr.data.index import ScanIndex
+from cmcr.data.scan_record import ScanRecord
 from cmcr.data.waymo_boxes import WaymoBoxes
 from cmcr.data.waymo_names import CLASS_NAMES, THING_CLASSES
 from cmcr.errors import CMCRError, ConfigError

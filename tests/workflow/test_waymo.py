@@ -18,10 +18,11 @@ from cmcr.boxes.boxes3d import points_in_box
 from cmcr.checkpoints import read_tensors
 from cmcr.data.image_files import read_image
 from cmcr.data.images import ImageOptions
-from cmcr.data.index import ScanIndex, pose_from_text
+from cmcr.data.index import ScanIndex
 from cmcr.data.joined import join
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera
+from cmcr.data.scan_record import pose_from_text
 from cmcr.data.semantic_kitti_index import make_index as make_kitti_index
 from cmcr.data.toy.city import ToyCityOptions, write_scene
 from cmcr.data.toy.recording import Keyframe, duration_s, record

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmcr.data.index import ScanIndex, pose_from_text
+from cmcr.data.index import ScanIndex
 from cmcr.data.nuscenes_names import CATEGORIES
 from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.releases import UNKNOWN, load_release
+from cmcr.data.scan_record import pose_from_text
 from cmcr.data.semantic_kitti_index import make_index
 from cmcr.data.toy.camera import pixel_rays
 from cmcr.data.toy.city import ToyCityOptions, join_scenes, write_scene
