@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import math
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fuzz import CASES as MANY
 from fuzz import FEW, Case, fuzz, signed
 from PIL import Image
 
+from cmcr.commands import results as results_command
 from cmcr.commands.show import run as show
 from cmcr.commands.step_times import lines_of
 from cmcr.config import Config, read_config
@@ -26,6 +27,7 @@ from cmcr.files import sha256_of_json
 from cmcr.pretrain.course import read_course
 from cmcr.pretrain.method import PretrainMethod
 from cmcr.pretrain.plugins import find_plugins, load_plugin_file
+from cmcr.printable import printable
 from cmcr.report.card import MethodEntry, RunCard, read_card, write_card
 from cmcr.report.files import RunFiles
 from cmcr.report.page import render_report
@@ -85,6 +87,20 @@ def shown(path: Path) -> str:
     return printed.getvalue()
 
 
+def told(question: str, *arguments: str) -> str:
+    """What `cmcr results` prints."""
+    parser = ArgumentParser()
+    results_command.add_arguments(parser)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        results_command.run(parser.parse_args([question, *arguments]))
+    return printed.getvalue()
+
+
+def is_plain(text: str) -> bool:
+    """Nothing that a terminal takes for an order."""
+    return printable(text) == text
+
+
 def is_page(text: str) -> bool:
     """One whole page without a script but its own."""
     return text.count("<script") == text.count("</script>") == 1 and text.rstrip().endswith("</html>")
@@ -137,7 +153,21 @@ CASES: dict[str, Case] = {
     "report of a table": ("run/tables/segmentation.md", lambda path: page(path.parents[1], 10**6), is_page),
     "report of a picture": ("run/figures/a.png", lambda path: page(path.parents[1], 10**6), is_page),
     "report of a picture, shrunk": ("run/figures/a.png", lambda path: page(path.parents[1], 10), is_page),
-    "table shown": ("run/tables/segmentation.md", shown, lambda text: "\x1b" not in text),
+    "results shown, signed": (
+        "run/finetune/a/scores.json", signed(lambda path: told("show", str(path)), sign_record), is_plain,
+    ),
+    "results compared, signed": (
+        "run/finetune/a/scores.json",
+        signed(lambda path: told("compare", "--classes", str(path), str(path.parents[3] / "results")), sign_record),
+        is_plain,
+    ),
+    "results listed, signed": (
+        "run/finetune/a/scores.json", signed(lambda path: told("list", str(path.parents[2])), sign_record), is_plain,
+    ),
+    "results exported, signed": (
+        "run/finetune/a/scores.json", signed(lambda path: told("export", str(path.parents[2])), sign_record), bool,
+    ),
+    "table shown": ("run/tables/segmentation.md", shown, is_plain),
     "benchmark": (
         "results/benchmark.tsv", read_benchmark, lambda t: all(0 <= n < math.inf for n in dataclasses.astuple(t)),
     ),
@@ -198,4 +228,4 @@ def yard(fuzz_yard: Path) -> Path:
 @pytest.mark.parametrize("reader", CASES)
 def test_changed_files_are_refused_or_sound(yard: Path, reader: str) -> None:
     file, read, sound = CASES[reader]
-    fuzz(yard / file, read, sound, FEW if reader.startswith(("report", "plug-in")) else MANY)
+    fuzz(yard / file, read, sound, FEW if reader.startswith(("report", "plug-in", "results")) else MANY)

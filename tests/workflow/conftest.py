@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from .segments import Converter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -181,3 +184,20 @@ def copied(finished: Workflow, tmp_path: Path) -> Workflow:
     """A finished run that may be changed."""
     shutil.copytree(finished.folder, tmp_path, symlinks=True, dirs_exist_ok=True)
     return Workflow(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def waymo_python() -> str:
+    """Interpreter with the official package."""
+    python = Path(os.environ.get("CMCR_WAYMO_PYTHON", ROOT / ".venv-waymo" / "bin" / "python"))
+    if not python.is_file():
+        pytest.skip(f"no Waymo environment at {python}: make waymo-env")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def converter(waymo_python: str) -> Iterator[Converter]:
+    """The conversion of segments, with its imports done."""
+    made = Converter(waymo_python)
+    yield made
+    made.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,7 @@ from cmcr.data.pairs import pair_points_with_pixels
 from cmcr.data.scan import Camera
 from cmcr.data.scan_record import pose_from_text
 from cmcr.data.semantic_kitti_index import make_index as make_kitti_index
-from cmcr.data.toy.city import ToyCityOptions, write_scene
+from cmcr.data.toy.city import ToyCityOptions
 from cmcr.data.toy.recording import Keyframe, duration_s, record
 from cmcr.data.toy.rig import WAYMO
 from cmcr.data.toy.scene import make_world, scene_generator
@@ -34,37 +32,17 @@ from cmcr.pretrain.plugins import load_plugin
 from cmcr.pretrain.run import pretrain
 from cmcr.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parents[2]
-SCENE, FRAMES = "scene-0916", 3
+from .segments import ROOT, SCENE, Converter, pack_segment, run
+
+FRAMES = 3
 OPTIONS = ToyCityOptions(seed=0, keyframes=FRAMES, image_size=(64, 96), azimuth_steps=120)
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def waymo_python() -> str:
-    """Interpreter with the official package."""
-    python = Path(os.environ.get("CMCR_WAYMO_PYTHON", ROOT / ".venv-waymo" / "bin" / "python"))
-    if not python.is_file():
-        pytest.skip(f"no Waymo environment at {python}: make waymo-env")
-    return str(python)
-
-
-def run(python: str, *arguments: object, fails: bool = False) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([python, *map(str, arguments)], capture_output=True, text=True)
-    assert (done.returncode != 0) == fails, done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
 def segment(waymo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TFRecord of the toy city."""
-    folder = tmp_path_factory.mktemp("waymo")
-    part = folder / "parts" / f"{SCENE}.json"
-    write_scene(OPTIONS, SCENE, folder, part, "waymo")
-    output = folder / "tfrecords" / "validation" / "segment-toy.tfrecord"
-    run(waymo_python, ROOT / "workflow/waymo/pack.py", "--drive", part, "--root", folder, "--output", output)
-    return output
+    return pack_segment(waymo_python, OPTIONS, tmp_path_factory.mktemp("waymo"))
 
 
 def convert(python: str, segment: Path, root: Path, *more: str, fails: bool = False) -> tuple[Path, str]:
@@ -245,26 +223,63 @@ def damaged(segment: Path, tmp_path: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["cut", "checksum"])
 def test_frames_before_the_damage_are_kept_and_the_rest_is_reported(
-    name: str, waymo_python: str, segment: Path, tmp_path: Path
+    name: str, converter: Converter, segment: Path, tmp_path: Path
 ) -> None:
-    output, error = convert(waymo_python, damaged(segment, tmp_path, name), tmp_path / "root")
-    content = json.loads(output.read_text())
+    root = tmp_path / "root"
+    code, said = converter.convert(damaged(segment, tmp_path, name), root)
+    content = json.loads((root / "training" / "segment.json").read_text())
+    assert code == 0
     assert len(content["frames"]) == 1
     assert content["problems"][0].startswith("frame 1: damaged record")
-    assert f"{name}.tfrecord: frame 1: damaged record" in error
-    assert "the frames before it are kept" in error
-    assert len(make_index("w", tmp_path / "root", "toy", "validation")) == 1
+    assert f"{name}.tfrecord: frame 1: damaged record" in said
+    assert "the frames before it are kept" in said
+    assert len(make_index("w", root, "toy", "training")) == 1
 
 
 @pytest.mark.parametrize("name", ["noise", "empty"])
 def test_what_holds_no_frame_is_refused_and_leaves_nothing(
-    name: str, waymo_python: str, segment: Path, tmp_path: Path
+    name: str, converter: Converter, segment: Path, tmp_path: Path
 ) -> None:
     path = damaged(segment, tmp_path, name)
-    output, error = convert(waymo_python, path, tmp_path / "root", fails=True)
-    assert error.startswith(f"waymo: {path}\n  expected: a TFRecord of Waymo frames")
-    assert "Traceback" not in error
-    assert not output.exists()
+    code, said = converter.convert(path, tmp_path / "root")
+    assert code == 1
+    assert said.startswith(f"waymo: {path}\n  expected: a TFRecord of Waymo frames")
+    assert not (tmp_path / "root").exists()
+
+
+RENAME = """
+import json, sys
+import tensorflow as tf
+from waymo_open_dataset import dataset_pb2
+for path, names in json.load(open(sys.argv[2])).items():
+    with tf.io.TFRecordWriter(path) as writer:
+        for name, record in zip(names, tf.data.TFRecordDataset(sys.argv[1])):
+            frame = dataset_pb2.Frame.FromString(record.numpy())
+            frame.context.name = name
+            writer.write(frame.SerializeToString())
+"""
+
+
+def test_a_segment_whose_name_leads_elsewhere_is_refused_and_frames_of_two_are_not_mixed(
+    waymo_python: str, converter: Converter, segment: Path, tmp_path: Path
+) -> None:
+    names = ("../../../outside", "/etc/cmcr", "..", "", "a/b", "two\nlines", "a" * 300)
+    paths = {str(tmp_path / f"{number}.tfrecord"): [name] for number, name in enumerate(names)}
+    mixed = tmp_path / "mixed.tfrecord"
+    (tmp_path / "names.json").write_text(json.dumps({**paths, str(mixed): ["one", "two"]}))
+    (tmp_path / "rename.py").write_text(RENAME)
+    run(waymo_python, tmp_path / "rename.py", segment, tmp_path / "names.json")
+    before = set(tmp_path.rglob("*"))
+    for path in paths:
+        code, said = converter.convert(Path(path), tmp_path / "root")
+        assert code == 1
+        assert said.startswith(f"waymo: {path}\n  expected: a TFRecord of Waymo frames\n  found:    frame 0:")
+        assert "context.name is" in said
+        assert set(tmp_path.rglob("*")) == before
+    code, said = converter.convert(mixed, tmp_path / "root")
+    assert code == 0
+    assert "frame 1: ValueError: a frame of 'two'; the frames before it are kept" in said
+    assert [record.token for record in make_index("w", tmp_path / "root", "toy", "training").records] == ["one_000"]
 
 
 def test_a_missing_segment_is_named(waymo_python: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
             break
         try:
             frame = dataset_pb2.Frame.FromString(record.numpy())
-            if not name:
-                name, start_from_global = frame.context.name, np.linalg.inv(matrix(frame.pose))
+            if not frames:
+                name, start_from_global = folder_name(frame.context.name), np.linalg.inv(matrix(frame.pose))
+            elif frame.context.name != name:
+                raise ValueError(f"a frame of {frame.context.name!r}")
             frames.append(convert_frame(frame, root, f"{split}/{name}", len(frames), start_from_global, second_return))
         except Exception as error:  # protobuf and TensorFlow raise what they like on damaged bytes
             problems.append(f"frame {len(frames)}: {type(error).__name__}: {error}".replace("\n", " "))
@@ -103,6 +106,13 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
         )
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "segment": name, "split": split}
     return {**head, "second_return": second_return, "problems": problems, "frames": frames}
+
+
+def folder_name(segment: str) -> str:
+    """Return the name of a segment, which becomes a folder's and so must not lead anywhere else."""
+    if not re.fullmatch(r"\w[\w.-]{0,199}", segment, re.ASCII):
+        raise ValueError(f"context.name is {segment[:80]!r}, which is no name of a segment")
+    return segment
 
 
 def convert_frame(
