@@ -156,11 +156,11 @@ def nuscenes() -> list[Damage]:
     scan("sweep a folder", SWEEP, instead(SWEEP, Path.mkdir), "no such file", listing)
     scan("image missing", IMAGE, gone(IMAGE), "no such file", listing)
     scan("image cut short", IMAGE, cut(IMAGE), "truncated")
-    scan("image a text", IMAGE, becomes(IMAGE, "not found"), "cannot identify")
+    scan("image a text", IMAGE, becomes(IMAGE, "not found"), "no header of a JPEG or PNG")
     scan("image of another size", IMAGE, becomes(IMAGE, png(30, 30)), "80 x 48")
     scan("image that claims ten gigapixels", IMAGE, becomes(IMAGE, png(10**5, 10**5)), "80 x 48", claims_memory=True)
     scan("image a PostScript program", IMAGE, becomes(IMAGE, "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 80 48\n"),
-         "cannot identify")  # fmt: skip
+         "no header of a JPEG or PNG")  # fmt: skip
     scan("labels one too few", LIDARSEG, on(LIDARSEG, lambda b: b[:-1]), "one byte for each", listing)
     scan("label of no category", LIDARSEG, numbers(LIDARSEG, 3, 77, "u1"), "unknown ids 77")
     scan("label file missing", LIDARSEG, gone(LIDARSEG), "no such file", listing)
@@ -279,7 +279,7 @@ def kitti() -> list[Damage]:
         ("list missing", frames, gone(frames), "no such file"),
         ("points missing", frames, gone(points), "no training/velodyne/000003.bin"),
         ("points cut within a point", points, on(points, lambda b: b[:-5]), "16 bytes for each"),
-        ("image a text", image, becomes(image, "png"), "cannot identify"),
+        ("image a text", image, becomes(image, "png"), "no header of a JPEG or PNG"),
         ("image that claims ten gigapixels", image, becomes(image, png(10**5, 10**5)), "pixels"),
     ]
     return [Damage("KITTI", *row[:3], listing, row[3]) for row in rows]
@@ -491,7 +491,7 @@ def pre_training() -> list[Damage]:
     add(bank, ppkt, "features of another index", becomes(bank, npy((3, 6, 1, 1, 1), content=bytes(36))), "2 scans")
     add(regions, slidr, "superpixels missing", gone(regions), "No such file")
     add(regions, slidr, "superpixels cut short", cut(regions), "runcated|broken|image file")
-    add(regions, slidr, "superpixels a text", becomes(regions, "regions"), "cannot identify")
+    add(regions, slidr, "superpixels a text", becomes(regions, "regions"), "no header of a JPEG or PNG")
     add(regions, slidr, "superpixels of another image", becomes(regions, png(80, 48, bytes(81 * 48))), "made from")
     add(regions, slidr, "superpixels that claim ten gigapixels", becomes(regions, png(10**5, 10**5)), "pixels",
         claims_memory=True)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cmcr.data.scan import Camera
 from cmcr.errors import DataError
@@ -31,6 +32,18 @@ DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, zli
 _FRESH = "fetch the file again, or make the index again if the data set was changed on purpose"
 
 
+class _File(io.BufferedReader):
+    """Takes no more memory than there are bytes; Pillow asks for as many as a piece of a PNG claims to have."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._most = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most ``size`` bytes, and all that follow where there is none."""
+        return super().read(size if size is None else min(size, self._most))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file of one of `FORMATS`; its pixels are not decoded yet.
@@ -39,8 +52,13 @@ def opened(path: Path) -> Iterator[Image.Image]:
         one of `DAMAGE`: it is missing, damaged, or something else.
     """
     check_regular(path)
-    with Image.open(path, formats=FORMATS) as image:
-        yield image
+    with _File(path) as file:
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ValueError(f"no header of a {' or '.join(FORMATS)}") from None
+        with image:
+            yield image
 
 
 def image_size(path: Path, expected: str, way_out: str) -> tuple[int, int]:

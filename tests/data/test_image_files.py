@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import in_memory
 from PIL import Image
 
 from cmcr.data import image_files
@@ -45,8 +46,8 @@ def overwrite(path: Path, content: bytes) -> None:
         (Path.unlink, "60 x 40", "No such file"),
         (lambda p: overwrite(p, p.read_bytes()[: p.stat().st_size // 2]), "readable image", "."),
         (lambda p: overwrite(p, p.read_bytes()[:30]), "readable image", "."),
-        (lambda p: overwrite(p, b""), "readable image", "cannot identify"),
-        (lambda p: overwrite(p, b"<html>404</html>"), "readable image", "cannot identify"),
+        (lambda p: overwrite(p, b""), "readable image", "no header of a JPEG or PNG"),
+        (lambda p: overwrite(p, b"<html>404</html>"), "readable image", "no header of a JPEG or PNG"),
         (lambda p: Image.fromarray(PIXELS[:, :50]).save(p), "60 x 40", "50 x 40"),
     ],
     ids=["missing", "cut in the middle", "cut in the header", "empty", "a web page", "another size"],
@@ -64,3 +65,12 @@ def test_an_image_that_would_fill_the_memory_is_not_decoded(camera: Camera, monk
     monkeypatch.setattr(image_files, "MAX_PIXELS", 2399)
     with warnings.catch_warnings(), pytest.raises(DataError, match="at most 2399"):
         read_image(camera)
+
+
+def test_a_piece_of_an_image_takes_no_more_memory_than_there_are_bytes(camera: Camera):
+    content = bytearray(camera.image_path.read_bytes())
+    length = content.index(b"IDAT") - 4
+    content[length : length + 4] = (2**31 - 1).to_bytes(4, "big")  # bytes that the pixels are said to take
+    camera.image_path.write_bytes(content)
+    with in_memory(2**27):
+        np.testing.assert_array_equal(read_image(camera), PIXELS)  # which end where their own stream does
