@@ -32,6 +32,9 @@ MOST_WORK_S, MOST_WAIT_S = 60.0, 300
 #: What a command may take in memory over what it takes to start, where the input claims to be huge.
 HEADROOM_BYTES = 768 * 2**20
 
+#: JSON or YAML without an end.
+DEEP = "[" * 100_000
+
 #: What a training may leave behind: its lock, and TensorBoard's log.
 LOGS = (".lock", "events.out.tfevents.")
 
