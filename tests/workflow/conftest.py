@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,57 +19,9 @@ import pytest
 import yaml
 
 from .segments import Converter
+from .tiny import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
-
-#: Two methods and two shares: every rule of the workflow once or twice, but not that of superpixels.
-TINY: dict[str, Any] = {
-    "run_name": "tiny",
-    "seeds": [0],
-    "datasets": {
-        "toy_nuscenes": {
-            "toy": {
-                "train_scenes": 1,
-                "validation_scenes": 1,
-                "keyframes": 4,
-                "image_size": [48, 80],
-                "azimuth_steps": 90,
-            },
-            "version": "v1.0-mini",
-            "splits": {"train": "mini_train", "validation": "mini_val"},
-        }
-    },
-    "methods": {"scratch": {}, "ppkt": {"options": {"num_pairs": 64}}},
-    "backbone": {"stem": 4, "planes": [4, 4, 4, 4, 4, 4, 4, 4], "blocks": [1, 1, 1, 1, 1, 1, 1, 1]},
-    "voxels": {"kind": "cartesian", "size_m": 0.5},
-    "teacher": {"kind": "small", "hidden_sizes": [8, 8], "out_channels": 8},
-    "teacher_recipe": {"steps": 3, "images_per_step": 2},
-    "pretrain": {
-        "dataset": "toy_nuscenes",
-        "images": {"size": [48, 80]},
-        "cache_image_features": True,
-        "recipe": {"epochs": 4, "batch_size": 2},
-    },
-    "tasks": {
-        "segmentation": {
-            "toy_nuscenes": {
-                "linear_probe": {"recipe": {"epochs": 2, "batch_size": 2}},
-                "finetune": {
-                    "label_percents": [50],
-                    "subset_rule": "scan",
-                    "recipe": {"epochs": 4, "batch_size": 1},
-                },
-            }
-        }
-    },
-    "diagnostics": {
-        "fit_scans": 2,
-        "scans": 2,
-        "points_per_scan": 200,
-        "critic": {"candidates": 32, "channels": 4, "steps": 3, "pairs_per_step": 32},
-    },
-}
-
 
 #: Scores, measures and diagnostics, which hold their provenance.
 _RECORDS = ("finetune/**/scores.json", "pretrain/**/held_out.json", "diagnostics/**/*.json")
@@ -148,6 +101,11 @@ def _without_machine(path: Path) -> bytes:
     for name in ("hardware", "wall_time_s", "peak_memory_mb"):
         del content["provenance"][name]
     return json.dumps(content, sort_keys=True).encode()
+
+
+def planned(output: str) -> list[str]:
+    """The messages of the jobs that a dry run lists."""
+    return re.findall(r"^Job \d+: (.*)$", output, flags=re.MULTILINE)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import yaml
 from cmcr.commands.plan import load_plan
 from cmcr.costs import count_jobs
 
-from .conftest import ROOT, TINY, Workflow
+from .conftest import ROOT, Workflow
+from .tiny import TINY
 
 
 def smoke() -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from detectors import ANCHORS, BEV
 
-from .conftest import ROOT, TINY, Workflow
-from .test_workflow import planned
+from .conftest import ROOT, Workflow, planned
+from .tiny import TINY
 
 
 def with_detection(**changes: Any) -> dict[str, Any]:

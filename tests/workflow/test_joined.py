@@ -13,8 +13,8 @@ from cmcr.costs import count_jobs
 from cmcr.models.backbone import read_record
 from cmcr.results.collect import read_scores_table
 
-from .conftest import TINY, Workflow
-from .test_workflow import TINY_KITTI, planned
+from .conftest import Workflow, planned
+from .tiny import TINY, TINY_KITTI
 
 BOTH = "toy_nuscenes+toy_kitti"
 

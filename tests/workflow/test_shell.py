@@ -16,7 +16,8 @@ from skeleton import write_skeleton
 from cmcr.commands.plan import load_plan
 from cmcr.report.card import read_card
 
-from .conftest import ROOT, TINY, Workflow
+from .conftest import ROOT, Workflow
+from .tiny import TINY
 
 #: What a shell would act on if it saw it; in names of files, and with braces, which Snakemake acts on, elsewhere.
 ODD = "a b; touch hacked $(touch hacked) `touch hacked` 'q' \"d\" & # | > x"
