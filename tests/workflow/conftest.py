@@ -154,8 +154,8 @@ def waymo_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def converter(waymo_python: str) -> Iterator[Converter]:
+def converter(waymo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
     """The conversion of segments, with its imports done."""
-    made = Converter(waymo_python)
+    made = Converter(waymo_python, tmp_path_factory.mktemp("converter"))
     yield made
     made.close()

@@ -31,14 +31,20 @@ def pack_segment(python: str, options: ToyCityOptions, folder: Path) -> Path:
 class Converter:
     """`workflow/waymo/convert.py` in a process that stays: importing TensorFlow takes seconds."""
 
-    def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("waymo_worker.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # TensorFlow's own words
-            text=True,
-        )
+    def __init__(self, python: str, folder: Path) -> None:
+        """Start it; ``folder`` is where it says what it dies of."""
+        self.python, self.words = python, folder / "stderr.txt"
+        self._start()
+
+    def _start(self) -> None:
+        with self.words.open("wb") as words:
+            self.process = subprocess.Popen(
+                [self.python, str(Path(__file__).with_name("waymo_worker.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+            )
 
     def convert(self, segment: Path, root: Path, *, framed: bool = False) -> tuple[int, str]:
         """Convert a segment of split ``training``; return the exit code and what was said on standard error.
@@ -55,7 +61,11 @@ class Converter:
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        assert line, "the converter died"
+        if not line:
+            died = f"the converter died, {self.process.wait()}: {self.words.read_text(errors='replace')[-2000:]}"
+            self.close()
+            self._start()
+            raise AssertionError(died)
         answer = json.loads(line)
         return answer["code"], answer["said"]
 
