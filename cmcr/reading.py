@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 MAX_TEXT_BYTES = 2**27
 #: Of a whole number in JSON. What has more than 308 cannot be made a float.
 _MOST_DIGITS = 300
+#: How JSON spells half a character.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
@@ -70,12 +73,30 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
     """Return the value that JSON holds; ``parse_constant`` is told of NaN and infinities.
 
     Raises:
-        ValueError: it is no JSON, nested so deeply that no data are, or has a whole number beyond all others.
+        ValueError: it is no JSON in UTF-8, nested so deeply that no data are, or has a whole number beyond all others
+            or a text that `check_whole` refuses.
     """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
     try:
-        return json.loads(text, parse_constant=parse_constant, parse_int=_whole_number)
+        value = json.loads(text, parse_constant=parse_constant, parse_int=_whole_number)
+        if _HALF.search(text):  # rarely: whole characters beyond the first 65,536 are written as two halves
+            check_whole(json.dumps(value, ensure_ascii=False))
     except RecursionError:
         raise ValueError("brackets nested too deeply") from None
+    return value
+
+
+def check_whole(text: str) -> None:
+    """Refuse a text that no file can hold.
+
+    Raises:
+        ValueError: it has half a character, a surrogate alone, which JSON and YAML can spell.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a character, {error.object[error.start]!r}") from None
 
 
 def reason_of(error: Exception) -> str:

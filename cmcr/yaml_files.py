@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from cmcr.reading import read_text
+from cmcr.reading import check_whole, read_text
 
 #: The longest config of this repository has 20 kB.
 MAX_BYTES = 2**22
@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> Any:
     Raises:
         OSError: the file is missing, cannot be read, or is too large.
         ValueError: it is no YAML, has a tag for more than plain values, a key twice in one mapping, a reference to a
-            value inside of itself, or stands for too many values.
+            value inside of itself, or half a character, or stands for too many values.
     """
     text = read_text(path, MAX_BYTES)
     try:
@@ -45,6 +45,8 @@ def _count(node: Node, known: dict[int, int], above: set[int]) -> int:
     if id(node) in above:
         raise ValueError(f"a reference to a value inside of itself, {_place(node)}")
     if id(node) not in known:
+        if isinstance(node, ScalarNode):
+            check_whole(node.value)
         above.add(id(node))
         known[id(node)] = 1 + sum(_count(below, known, above) for below in _below(node))
         above.discard(id(node))

@@ -96,6 +96,7 @@ def config() -> list[Damage]:
          "not scored on what it learned from"),
         ("nested without end", becomes(file, "a: " + DEEP), "nested too deeply"),
         ("a date that is none", swapped(file, "smoke", "2026-99-99"), "month"),
+        ("half a character", swapped(file, "run_name: smoke", 'run_name: "a\\ud800"'), "half a character"),
         ("an integer that is none", swapped(file, "smoke", '!!int ""'), "expected"),
     ]  # fmt: skip
     damages = [Damage("config", name, file, change, plan, reason) for name, change, reason in rows]

@@ -134,6 +134,10 @@ def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path}: not a Python file")
+    try:
+        compile(path.read_bytes(), path, "exec", dont_inherit=True)
+    except (MemoryError, RecursionError):  # what Python's parser says of brackets within brackets without an end
+        raise PluginError(f"{path}:1: the plug-in does not parse: nested too deeply") from None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

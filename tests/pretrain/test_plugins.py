@@ -62,12 +62,14 @@ def test_finding_runs_nothing_and_leaves_out_what_is_no_method(tmp_path: Path):
     [
         ("class Broken(PretrainMethod:\n", 1, "does not parse"),
         ("class Broken(object): ...\n\0", 1, "does not parse: .*null byte"),
+        ("x = fr" + '"a":{' * 3000, 1, "does not parse"),
+        ("x = " + "-" * 100_000 + "1", 1, "does not parse: nested too deeply"),
         ("import torch\n\nclass Broken(Base): ...\n", 3, "NameError.*Base"),
         ("import no_such_package\n\nclass Broken(object): ...\n", 1, "no_such_package"),
         (GOOD.format(id="broken") + "\nraise SystemExit(3)\n", 7, "SystemExit"),
         (GOOD.format(id="broken") + "\ndef fail():\n    raise ValueError('deep')\n\nfail()\n", 8, "ValueError.*deep"),
     ],
-    ids=["syntax", "null byte", "name", "import", "exit", "deep"],
+    ids=["syntax", "null byte", "nested f-string", "nested signs", "name", "import", "exit", "deep"],
 )
 def test_a_broken_file_is_named_with_its_line_and_stops_no_other(tmp_path: Path, text: str, line: int, complaint: str):
     broken = write(tmp_path, "broken", text)

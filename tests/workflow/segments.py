@@ -29,7 +29,12 @@ def pack_segment(python: str, options: ToyCityOptions, folder: Path) -> Path:
 
 
 class Converter:
-    """`workflow/waymo/convert.py` in a process that stays: importing TensorFlow takes seconds."""
+    """`workflow/waymo/convert.py` in a process that stays: importing TensorFlow takes seconds.
+
+    After a thousand segments it is another process, for TensorFlow does not give back all memory.
+    """
+
+    _EACH = 1000
 
     def __init__(self, python: str, folder: Path) -> None:
         """Start it; ``folder`` is where it says what it dies of."""
@@ -37,6 +42,7 @@ class Converter:
         self._start()
 
     def _start(self) -> None:
+        self.segments = 0
         with self.words.open("wb") as words:
             self.process = subprocess.Popen(
                 [self.python, str(Path(__file__).with_name("waymo_worker.py"))],
@@ -54,6 +60,10 @@ class Converter:
             root: folder of the converted data set.
             framed: the segment is one frame alone, which is made a TFRecord first, with checksums that fit.
         """
+        if self.segments == self._EACH:
+            self.close()
+            self._start()
+        self.segments += 1
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         paths = {"segment": segment, "root": root, "output": root / "training" / "segment.json"}
