@@ -138,6 +138,8 @@ def _import(path: Path) -> ModuleType:
         compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (MemoryError, RecursionError):  # what Python's parser says of brackets within brackets without an end
         raise PluginError(f"{path}:1: the plug-in does not parse: nested too deeply") from None
+    except ValueError as error:  # a zero byte; from Python 3.11.4 on a SyntaxError
+        raise PluginError(f"{path}:1: the plug-in does not parse: {error}") from None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
