@@ -47,7 +47,7 @@ report: .venv/ready ## results/toy/report.html, and snakemake_report.html beside
 	snakemake --report results/toy/snakemake_report.html -- report
 
 # A process for each core; the tests of a file stay together, for they share what is costly to make.
-TESTS := pytest --numprocesses=logical --dist=loadfile
+TESTS := pytest --numprocesses=$(if $(filter all,$(CORES)),$(shell env -u OMP_NUM_THREADS nproc),$(CORES)) --dist=loadfile
 
 test: .venv/ready ## all tests; fails where they run less of cmcr/ than pyproject.toml asks for
 	$(TESTS) --cov --cov-report=term:skip-covered

@@ -122,11 +122,11 @@ def nuscenes() -> list[Damage]:
     scan("sweep a folder", SWEEP, instead(SWEEP, Path.mkdir), "no such file", listing)
     scan("image missing", IMAGE, gone(IMAGE), "no such file", listing)
     scan("image cut short", IMAGE, cut(IMAGE), "truncated")
-    scan("image a text", IMAGE, becomes(IMAGE, "not found"), "no header of a JPEG or PNG")
+    scan("image a text", IMAGE, becomes(IMAGE, "not found"), "no JPEG or PNG, or a damaged header")
     scan("image of another size", IMAGE, becomes(IMAGE, png(30, 30)), "80 x 48")
     scan("image that claims ten gigapixels", IMAGE, becomes(IMAGE, png(10**5, 10**5)), "80 x 48", claims_memory=True)
     scan("image a PostScript program", IMAGE, becomes(IMAGE, "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 80 48\n"),
-         "no header of a JPEG or PNG")  # fmt: skip
+         "no JPEG or PNG, or a damaged header")  # fmt: skip
     scan("labels one too few", LIDARSEG, on(LIDARSEG, lambda b: b[:-1]), "one byte for each", listing)
     scan("label of no category", LIDARSEG, numbers(LIDARSEG, 3, 77, "u1"), "unknown ids 77")
     scan("label file missing", LIDARSEG, gone(LIDARSEG), "no such file", listing)
@@ -245,7 +245,7 @@ def kitti() -> list[Damage]:
         ("list missing", frames, gone(frames), "no such file"),
         ("points missing", frames, gone(points), "no training/velodyne/000003.bin"),
         ("points cut within a point", points, on(points, lambda b: b[:-5]), "16 bytes for each"),
-        ("image a text", image, becomes(image, "png"), "no header of a JPEG or PNG"),
+        ("image a text", image, becomes(image, "png"), "no JPEG or PNG, or a damaged header"),
         ("image that claims ten gigapixels", image, becomes(image, png(10**5, 10**5)), "pixels"),
     ]
     return [Damage("KITTI", *row[:3], listing, row[3]) for row in rows]

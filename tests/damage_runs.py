@@ -204,7 +204,7 @@ def pre_training() -> list[Damage]:
     add(bank, ppkt, "features of another index", becomes(bank, npy((3, 6, 1, 1, 1), content=bytes(36))), "2 scans")
     add(regions, slidr, "superpixels missing", gone(regions), "No such file")
     add(regions, slidr, "superpixels cut short", cut(regions), "runcated|broken|image file")
-    add(regions, slidr, "superpixels a text", becomes(regions, "regions"), "no header of a JPEG or PNG")
+    add(regions, slidr, "superpixels a text", becomes(regions, "regions"), "no JPEG or PNG, or a damaged header")
     add(regions, slidr, "superpixels of another image", becomes(regions, png(80, 48, bytes(81 * 48))), "made from")
     add(regions, slidr, "superpixels that claim ten gigapixels", becomes(regions, png(10**5, 10**5)), "pixels",
         claims_memory=True)  # fmt: skip

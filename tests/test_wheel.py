@@ -54,7 +54,7 @@ def test_a_wheel_holds_the_packages_with_their_data_and_not_the_workflow(wheel: 
         path.relative_to(ROOT).as_posix()
         for package in ("cmcr", "baselines")
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in packed if ".dist-info/" not in name} == here
     assert "cmcr/data/label_maps/semantic_kitti.yaml" in packed

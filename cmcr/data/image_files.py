@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         try:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
-            raise ValueError(f"no header of a {' or '.join(FORMATS)}") from None
+            raise ValueError(f"no {' or '.join(FORMATS)}, or a damaged header") from None
         with image:
             yield image
 

@@ -59,10 +59,13 @@ def make_index(dataset: str, root: Path, version: str, split: str, complain: Com
             found="none",
             fix="name the folder with Waymo's TFRecords in the config (tfrecords), see docs/waymo.md",
         )
-    records = []
+    records: list[ScanRecord] = []
+    file_of: dict[str, Path] = {}
     for file in files:
         try:
-            records += _segment(file)
+            found = _segment(file)
+            _check_once(file, found, file_of)
+            records += found
         except DataError as error:
             complain(error)
     if split.endswith(LABELLED):
@@ -100,6 +103,15 @@ def _segment(file: Path) -> list[ScanRecord]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         found = f"{type(error).__name__}: {error}"
         raise DataError.at(file, expected="the JSON of a converted segment", found=found, fix=_AGAIN) from None
+
+
+def _check_once(file: Path, records: list[ScanRecord], file_of: dict[str, Path]) -> None:
+    """Refuse a segment that another file holds, too: each scan would count twice."""
+    for segment in {record.scene for record in records}:
+        other = file_of.setdefault(segment, file)
+        if other != file:
+            fix = "take one of the two TFRecords away, and delete what was made of it"
+            raise DataError.at(file, expected="each segment once", found=f"{segment}, as in {other.name}", fix=fix)
 
 
 def _record(frame: dict[str, Any], segment: str, boxes: str | None, boxes_bytes: int | None) -> ScanRecord:

@@ -16,7 +16,7 @@ from types import ModuleType
 from cmcr.errors import PluginError
 from cmcr.options import Options
 from cmcr.pretrain.method import PretrainMethod, Setting, Source
-from cmcr.reading import read_text
+from cmcr.reading import read_bytes, read_text
 
 #: Where the methods of this repository are.
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
@@ -135,12 +135,12 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError(f"{path}: not a Python file")
     try:
-        compile(path.read_bytes(), path, "exec", dont_inherit=True)
+        code = compile(read_bytes(path), path, "exec", dont_inherit=True)
     except (MemoryError, RecursionError):  # what Python's parser says of brackets within brackets without an end
         raise PluginError(f"{path}:1: the plug-in does not parse: nested too deeply") from None
     except ValueError as error:  # a zero byte; from Python 3.11.4 on a SyntaxError
         raise PluginError(f"{path}:1: the plug-in does not parse: {error}") from None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(code, module.__dict__)
     return module

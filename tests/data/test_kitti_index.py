@@ -59,7 +59,7 @@ def write(path: str, text: str) -> Callable[[Path], None]:
         (delete("training/image_2/000007.png"), "train.txt, line 1", "no training/image_2/000007.png"),
         (write("training/velodyne/000003.bin", "x" * 17), "000003.bin", "17 bytes"),
         (write("training/velodyne/000003.bin", ""), "000003.bin", "0 bytes"),
-        (write("training/image_2/000003.png", "no image"), "000003.png", "no header of a JPEG or PNG"),
+        (write("training/image_2/000003.png", "no image"), "000003.png", "no JPEG or PNG, or a damaged header"),
         (write("training/calib/000003.txt", "P2: 1"), "000003.txt, line 1", "1"),
         (write("training/label_2/000003.txt", LABELS[0] + "\n" + LABELS[1] + " 9"), "000003.txt, line 2", "16 fields"),
         (write("ImageSets/train.txt", "000003\n3\n"), "train.txt, line 2", "'3'"),

@@ -145,7 +145,7 @@ BROKEN = {
     "images of a sequence missing": (
         sequence("image_2", shutil.rmtree), "image_2/000000.png", "an image, as other scans", "No such file"),
     "image no image": (
-        sequence("image_2/000001.png", lambda p: p.write_text("hello")), "000001.png", "an image", "no header of"),
+        sequence("image_2/000001.png", lambda p: p.write_text("hello")), "000001.png", "an image", "no JPEG or PNG"),
 }  # fmt: skip
 
 

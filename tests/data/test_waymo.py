@@ -167,6 +167,16 @@ def test_frames_lost_in_conversion_are_reported(root: Path, caplog: pytest.LogCa
     assert "frame 1: damaged record; the frames before it are used" in caplog.text
 
 
+def test_a_segment_in_two_files_counts_once(root: Path) -> None:
+    scans = len(index_of(root))
+    (root / "validation/seg_again.json").write_bytes((root / "validation/seg.json").read_bytes())
+    with pytest.raises(DataError, match=r"seg_again\.json\n.*each segment once\n.*as in seg\.json"):
+        index_of(root)
+    problems: list[DataError] = []
+    assert len(make_index("waymo", root, "v1", "validation", problems.append)) == scans
+    assert len(problems) == 1
+
+
 def test_a_split_without_labels_says_so(root: Path) -> None:
     write(root, [frame(1, labelled=False)])
     with pytest.raises(DataError, match=r"(?s)frames with labels.*none"):

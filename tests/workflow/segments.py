@@ -68,14 +68,15 @@ class Converter:
         assert self.process.stdout is not None
         paths = {"segment": segment, "root": root, "output": root / "training" / "segment.json"}
         asked = {name: str(path) for name, path in paths.items()} | {"framed": framed}
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            died = f"the converter died, {self.process.wait()}: {self.words.read_text(errors='replace')[-2000:]}"
+        try:
+            self.process.stdin.write(json.dumps(asked) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            assert line, f"it died, {self.process.wait()}: {self.words.read_text(errors='replace')[-2000:]}"
+        except BaseException:  # where it hangs, its answer would be taken for that to the next question
             self.close()
             self._start()
-            raise AssertionError(died)
+            raise
         answer = json.loads(line)
         return answer["code"], answer["said"]
 

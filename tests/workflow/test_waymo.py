@@ -263,7 +263,7 @@ for path, names in json.load(open(sys.argv[2])).items():
 def test_a_segment_whose_name_leads_elsewhere_is_refused_and_frames_of_two_are_not_mixed(
     waymo_python: str, converter: Converter, segment: Path, tmp_path: Path
 ) -> None:
-    names = ("../../../outside", "/etc/cmcr", "..", "", "a/b", "two\nlines", "a" * 300)
+    names = ("../../../outside", "/etc/cmcr", "..", "", "a/b", "two\nlines", "a" * 300, "other.json")
     paths = {str(tmp_path / f"{number}.tfrecord"): [name] for number, name in enumerate(names)}
     mixed = tmp_path / "mixed.tfrecord"
     (tmp_path / "names.json").write_text(json.dumps({**paths, str(mixed): ["one", "two"]}))

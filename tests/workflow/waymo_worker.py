@@ -14,12 +14,16 @@ import resource
 import sys
 from pathlib import Path
 
+# Whoever starts it may have little memory left to themselves.
+LIMIT = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow" / "waymo"))
 
-import convert
-import tensorflow as tf
+import convert  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
-#: Bytes of addresses that reading a segment may take beside what the interpreter has after the first.
+#: Bytes of addresses that reading a segment may take beside what the interpreter has after the first good one.
 MOST_BYTES = 2**30
 
 
@@ -35,12 +39,15 @@ def answer(segment: str, root: str, output: str, framed: bool) -> dict[str, obje
 
 
 def main() -> None:
-    for number, line in enumerate(sys.stdin):
-        print(json.dumps(answer(**json.loads(line))), flush=True)
-        if number == 0:
+    limited = False
+    for line in sys.stdin:
+        found = answer(**json.loads(line))
+        print(json.dumps(found), flush=True)
+        if not limited and found["code"] == 0:
+            limited = True
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             size = pages * resource.getpagesize() + MOST_BYTES
-            resource.setrlimit(resource.RLIMIT_AS, (size, size))
+            resource.setrlimit(resource.RLIMIT_AS, (size, LIMIT))
 
 
 if __name__ == "__main__":

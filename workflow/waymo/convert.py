@@ -62,7 +62,8 @@ def main() -> int:
         )
         return 1
     try:
-        content = convert(arguments.segment, arguments.root, arguments.split, arguments.second_return)
+        folder = f"{arguments.split}/{arguments.output.stem}"
+        content = convert(arguments.segment, arguments.root, folder, arguments.second_return)
     except ConversionError as error:
         print(f"waymo: {error}", file=sys.stderr)
         return 1
@@ -73,8 +74,8 @@ def main() -> int:
     return 0
 
 
-def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[str, Any]:
-    """Write the files of every frame that can be read; return the segment's JSON."""
+def convert(segment: Path, root: Path, folder: str, second_return: bool) -> dict[str, Any]:
+    """Write the files of every frame that can be read to a folder below the root; return the segment's JSON."""
     frames: list[dict[str, Any]] = []
     problems: list[str] = []
     name, start_from_global = "", np.eye(4)
@@ -92,10 +93,12 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
         try:
             frame = dataset_pb2.Frame.FromString(record.numpy())
             if not frames:
-                name, start_from_global = folder_name(frame.context.name), np.linalg.inv(matrix(frame.pose))
+                name, start_from_global = name_of(frame), np.linalg.inv(matrix(frame.pose))
             elif frame.context.name != name:
-                raise ValueError(f"a frame of {frame.context.name!r}")
-            frames.append(convert_frame(frame, root, f"{split}/{name}", len(frames), start_from_global, second_return))
+                raise ValueError(f"a frame of {frame.context.name[:80]!r}")
+            frames.append(convert_frame(frame, root, folder, len(frames), start_from_global, second_return))
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:  # with more, there would be more frames
+            raise ConversionError(f"{segment}: not enough memory for frame {len(frames)}: {error}") from None
         except Exception as error:  # protobuf and TensorFlow raise what they like on damaged bytes
             problems.append(f"frame {len(frames)}: {type(error).__name__}: {error}".replace("\n", " "))
             break
@@ -104,15 +107,15 @@ def convert(segment: Path, root: Path, split: str, second_return: bool) -> dict[
             f"{segment}\n  expected: a TFRecord of Waymo frames\n"
             f"  found:    {problems[0] if problems else 'no record'}\n  way out:  fetch the file again"
         )
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "segment": name, "split": split}
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "segment": name}
     return {**head, "second_return": second_return, "problems": problems, "frames": frames}
 
 
-def folder_name(segment: str) -> str:
-    """Return the name of a segment, which becomes a folder's and so must not lead anywhere else."""
-    if not re.fullmatch(r"\w[\w.-]{0,199}", segment, re.ASCII):
-        raise ValueError(f"context.name is {segment[:80]!r}, which is no name of a segment")
-    return segment
+def name_of(frame: Any) -> str:
+    """Return the name of a frame's segment; predictions have files named after it, so it must not lead anywhere."""
+    if not re.fullmatch(r"\w[\w-]{0,199}", frame.context.name, re.ASCII):
+        raise ValueError(f"context.name is {frame.context.name[:80]!r}, which is no name of a segment")
+    return frame.context.name
 
 
 def convert_frame(
