@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from cmcr.errors import PluginError
 from cmcr.options import Options
@@ -134,13 +134,18 @@ def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path}: not a Python file")
-    try:
-        code = compile(read_bytes(path), path, "exec", dont_inherit=True)
-    except (MemoryError, RecursionError):  # what Python's parser says of brackets within brackets without an end
-        raise PluginError(f"{path}:1: the plug-in does not parse: nested too deeply") from None
-    except ValueError as error:  # a zero byte; from Python 3.11.4 on a SyntaxError
-        raise PluginError(f"{path}:1: the plug-in does not parse: {error}") from None
+    code = _compile(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     exec(code, module.__dict__)
     return module
+
+
+def _compile(path: Path) -> CodeType:
+    try:
+        return compile(read_bytes(path), path, "exec", dont_inherit=True)
+    except ValueError as error:  # a zero byte; from Python 3.11.4 on a SyntaxError
+        problem = str(error)
+    except (MemoryError, RecursionError):  # how Python's parser says it; of memory there is enough
+        problem = "nested too deeply"
+    raise PluginError(f"{path}:1: the plug-in does not parse: {problem}")
