@@ -74,20 +74,20 @@ def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = 
 
     Raises:
         ValueError: it is no JSON in UTF-8, nested so deeply that no data are, or has a whole number beyond all others
-            or a text that `check_whole` refuses.
+            or a text that `check_encodable` refuses.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
         value = json.loads(text, parse_constant=parse_constant, parse_int=_whole_number)
         if _HALF.search(text):  # rarely: whole characters beyond the first 65,536 are written as two halves
-            check_whole(json.dumps(value, ensure_ascii=False))
+            check_encodable(json.dumps(value, ensure_ascii=False))
     except RecursionError:
         raise ValueError("brackets nested too deeply") from None
     return value
 
 
-def check_whole(text: str) -> None:
+def check_encodable(text: str) -> None:
     """Refuse a text that no file can hold.
 
     Raises:

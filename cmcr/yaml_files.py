@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from cmcr.reading import check_whole, read_text
+from cmcr.reading import check_encodable, read_text
 
 #: The longest config of this repository has 20 kB.
 MAX_BYTES = 2**22
@@ -46,7 +46,7 @@ def _count(node: Node, known: dict[int, int], above: set[int]) -> int:
         raise ValueError(f"a reference to a value inside of itself, {_place(node)}")
     if id(node) not in known:
         if isinstance(node, ScalarNode):
-            check_whole(node.value)
+            check_encodable(node.value)
         above.add(id(node))
         known[id(node)] = 1 + sum(_count(below, known, above) for below in _below(node))
         above.discard(id(node))
