@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,9 @@ class Converter:
                 stderr=words,
                 text=True,
             )
+        # Who asks may be held to less memory than TensorFlow takes.
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_AS, (most, most))
 
     def convert(self, segment: Path, root: Path, *, framed: bool = False) -> tuple[int, str]:
         """Convert a segment of split ``training``; return the exit code and what was said on standard error.

@@ -282,6 +282,33 @@ def test_a_segment_whose_name_leads_elsewhere_is_refused_and_frames_of_two_are_n
     assert [record.token for record in make_index("w", tmp_path / "root", "toy", "training").records] == ["one_000"]
 
 
+WITHOUT_MEMORY = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import convert
+whole = convert.convert_frame
+def with_little(frame, root, folder, number, *rest):
+    if number:
+        raise MemoryError("no more")
+    return whole(frame, root, folder, number, *rest)
+convert.convert_frame = with_little
+sys.exit(convert.main())
+"""
+
+
+def test_want_of_memory_is_no_damage_and_no_frame_is_given_up_for_it(
+    waymo_python: str, segment: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    output = root / "training" / "segment.json"
+    (tmp_path / "little.py").write_text(WITHOUT_MEMORY)
+    paths = ("--segment", segment, "--root", root, "--split", "training", "--output", output)
+    done = run(waymo_python, tmp_path / "little.py", ROOT / "workflow" / "waymo", *paths, fails=True)
+    assert "found:    not enough memory for frame 1: MemoryError no more" in done.stderr
+    assert done.stderr.startswith(f"waymo: {segment}\n  expected: memory for all frames")
+    assert not output.exists()
+
+
 def test_a_missing_segment_is_named(waymo_python: str, tmp_path: Path) -> None:
     _, error = convert(waymo_python, tmp_path / "no.tfrecord", tmp_path / "root", fails=True)
     assert error.startswith(f"waymo: {tmp_path / 'no.tfrecord'}: no such file")

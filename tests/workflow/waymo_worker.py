@@ -14,14 +14,10 @@ import resource
 import sys
 from pathlib import Path
 
-# Whoever starts it may have little memory left to themselves.
-LIMIT = resource.getrlimit(resource.RLIMIT_AS)[1]
-resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow" / "waymo"))
 
-import convert  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import convert
+import tensorflow as tf
 
 #: Bytes of addresses that reading a segment may take beside what the interpreter has after the first good one.
 MOST_BYTES = 2**30
@@ -47,7 +43,7 @@ def main() -> None:
             limited = True
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             size = pages * resource.getpagesize() + MOST_BYTES
-            resource.setrlimit(resource.RLIMIT_AS, (size, LIMIT))
+            resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 if __name__ == "__main__":

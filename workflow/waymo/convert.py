@@ -98,7 +98,10 @@ def convert(segment: Path, root: Path, folder: str, second_return: bool) -> dict
                 raise ValueError(f"a frame of {frame.context.name[:80]!r}")
             frames.append(convert_frame(frame, root, folder, len(frames), start_from_global, second_return))
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:  # with more, there would be more frames
-            raise ConversionError(f"{segment}: not enough memory for frame {len(frames)}: {error}") from None
+            raise ConversionError(
+                f"{segment}\n  expected: memory for all frames\n  found:    not enough memory for frame {len(frames)}: "
+                f"{type(error).__name__} {error}\n  way out:  run the same command with more"
+            ) from None
         except Exception as error:  # protobuf and TensorFlow raise what they like on damaged bytes
             problems.append(f"frame {len(frames)}: {type(error).__name__}: {error}".replace("\n", " "))
             break
