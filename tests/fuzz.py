@@ -15,7 +15,7 @@ from limits import in_memory, in_time, ran_out_of_memory
 from cmcr.errors import CMCRError
 
 TORTURE = bool(os.environ.get("CMCR_TORTURE"))
-#: Cases of each of some ninety readers: hundreds, fewer where each takes long, always the same; or ten thousand and
+#: Cases of each of a hundred readers: hundreds, fewer where each takes long, always the same; or ten thousand and
 #: others at each call (`make torture`).
 CASES, FEW = (10_000, 10_000) if TORTURE else (300, 100)
 #: Seconds of the clock, and bytes of memory, that no single case may take. The files have some kilobytes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import io
 import json
@@ -101,6 +102,12 @@ def is_plain(text: str) -> bool:
     return printable(text) == text
 
 
+def is_csv(text: str) -> bool:
+    """A header and rows as long as it."""
+    header, *rows = csv.reader(io.StringIO(text))
+    return len(rows) > 0 and all(len(row) == len(header) for row in rows)
+
+
 def is_page(text: str) -> bool:
     """One whole page without a script but its own."""
     return text.count("<script") == text.count("</script>") == 1 and text.rstrip().endswith("</html>")
@@ -165,7 +172,7 @@ CASES: dict[str, Case] = {
         "run/finetune/a/scores.json", signed(lambda path: told("list", str(path.parents[2])), sign_record), is_plain,
     ),
     "results exported, signed": (
-        "run/finetune/a/scores.json", signed(lambda path: told("export", str(path.parents[2])), sign_record), bool,
+        "run/finetune/a/scores.json", signed(lambda path: told("export", str(path.parents[2])), sign_record), is_csv,
     ),
     "table shown": ("run/tables/segmentation.md", shown, is_plain),
     "benchmark": (
