@@ -19,8 +19,7 @@ def with_detection(**changes: Any) -> dict[str, Any]:
     config["datasets"]["toy_kitti"] = {
         "format": "kitti",
         "toy": {
-            "train_scenes": 1,
-            "validation_scenes": 1,
+            **config["datasets"]["toy_nuscenes"]["toy"],
             "keyframes": 2,
             "image_size": [94, 311],
             "azimuth_steps": 180,
