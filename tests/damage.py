@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from damage_data import kitti, label_maps, nuscenes, semantic_kitti, waymo
+from damage_commands import HEADROOM_BYTES, answer_to
+from damage_data import kitti, label_maps, nuscenes_files, nuscenes_tables, semantic_kitti, waymo
 from damage_runs import config, pre_training, results, weights
-from damage_tools import HEADROOM_BYTES, ROOT, Answer, Damage, answer_to
+from damage_tools import ROOT, Answer, Damage
 from damage_yard import build_yard
 
 PAGE = ROOT / "docs" / "bad-input.md"
 
 GROUPS: tuple[Callable[[], list[Damage]], ...] = (
-    nuscenes, semantic_kitti, label_maps, kitti, waymo, weights, config, results, pre_training,
+    nuscenes_tables, nuscenes_files, semantic_kitti, label_maps, kitti, waymo, weights, config, results, pre_training,
 )  # fmt: skip
 DAMAGES: list[Damage] = [damage for group in GROUPS for damage in group()]
 

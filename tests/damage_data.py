@@ -9,18 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from damage_commands import check, described, index
 from damage_tools import (
     DEEP,
     Change,
     Command,
     Damage,
     becomes,
-    check,
     cut,
-    described,
     field,
     gone,
-    index,
     instead,
     layers_of_references,
     npy,
@@ -37,16 +35,15 @@ from damage_tools import (
 )
 from damage_yard import IMAGE, LABEL_MAP, LIDARSEG, PANOPTIC, SWEEP
 
+NUSCENES = ("nuscenes", "v1.0-mini", "mini_train")
 
-def nuscenes() -> list[Damage]:
-    listing, walk = (make("nuscenes", "v1.0-mini", "mini_train") for make in (index, check))
+
+def nuscenes_tables() -> list[Damage]:
+    listing = index(*NUSCENES)
     damages: list[Damage] = []
 
     def table(name: str, file: str, change: Change, reason: str, **rest: Any) -> None:
         damages.append(Damage("nuScenes", name, f"v1.0-mini/{file}.json", change, listing, reason, **rest))
-
-    def scan(name: str, file: str, change: Change, reason: str, command: Command = walk, **rest: Any) -> None:
-        damages.append(Damage("nuScenes", name, file, change, command, reason, **rest))
 
     def edit(name: str, file: str, key: str, value: Any, reason: str, place: int = 0) -> None:
         table(name, file, field(f"v1.0-mini/{file}.json", key, value, place), reason)
@@ -73,7 +70,7 @@ def nuscenes() -> list[Damage]:
     table("table no list", "attribute", becomes("v1.0-mini/attribute.json", "{}"), "list of records")
     table("table nested without end", "log", becomes("v1.0-mini/log.json", DEEP), "nested too deeply")
     table("table not in UTF-8", "category", becomes("v1.0-mini/category.json", b"\xff\xfe["), "damaged")
-    scan("table a folder", "v1.0-mini/map.json", instead("v1.0-mini/map.json", Path.mkdir), "no such file", listing)
+    table("table a folder", "map", instead("v1.0-mini/map.json", Path.mkdir), "no such file")
     edit("rotation with NaN", "ego_pose", "rotation", [math.nan, 0, 0, 0], "finite numbers")
     edit("rotation in which a digit was lost", "ego_pose", "rotation", [0.1, 0, 0, 0.6], "length 1")
     edit("rotation a text", "calibrated_sensor", "rotation", "north", "finite numbers", 0)
@@ -108,6 +105,15 @@ def nuscenes() -> list[Damage]:
     table("image of a terapixel", "sample_data", of_file(IMAGE, "height", 10**12), "at most 67108864 pixels")
     table("camera that sees nothing", "calibrated_sensor", of_camera("camera_intrinsic", [[0] * 3] * 3), "sees")
     edit("categories of another release", "category", "name", "noice", "categories that come with", 0)
+    return damages
+
+
+def nuscenes_files() -> list[Damage]:
+    listing, walk = index(*NUSCENES), check(*NUSCENES)
+    damages: list[Damage] = []
+
+    def scan(name: str, file: str, change: Change, reason: str, command: Command = walk, **rest: Any) -> None:
+        damages.append(Damage("nuScenes", name, file, change, command, reason, **rest))
 
     scan("sweep missing", SWEEP, gone(SWEEP), "no such file", listing)
     scan("sweep cut within a point", SWEEP, on(SWEEP, lambda b: b[:-7]), "20 bytes for each", listing)
@@ -149,7 +155,7 @@ def semantic_kitti() -> list[Damage]:
         f"sequences/08/{name}" for name in ("velodyne/000000.bin", "labels/000000.label", "image_2/000000.png", "")
     )
     calib, poses, times = (f"{folder}{name}.txt" for name in ("calib", "poses", "times"))
-    turned = lambda text: re.sub(rb"Tr: .*", b"Tr: 0 0 0 0 0 0 0 0 0 0 0 0", text)  # noqa: E731
+    no_rotation = partial(re.sub, rb"Tr: .*", b"Tr: 0 0 0 0 0 0 0 0 0 0 0 0")
     rows: list[tuple[str, str, Change, str]] = [
         ("points cut within a point", points, on(points, lambda b: b[:-3]), "16 bytes each"),
         ("points missing", points, gone(points), "no such file"),
@@ -157,7 +163,7 @@ def semantic_kitti() -> list[Damage]:
         ("labels one too few", labels, on(labels, lambda b: b[:-4]), "4 for each"),
         ("calibration missing", calib, gone(calib), "No such file"),
         ("calibration without Tr", calib, on(calib, lambda b: b.replace(b"Tr:", b"T:")), "no Tr"),
-        ("calibration without a rotation", calib, on(calib, turned), "a rotation in Tr"),
+        ("calibration without a rotation", calib, on(calib, no_rotation), "a rotation in Tr"),
         ("calibration not in UTF-8", calib, becomes(calib, b"P2: \xff"), "UTF-8"),
         ("calibration a pipe", calib, instead(calib, os.mkfifo), "no file"),
         ("calibration of a terabyte", calib, lambda root: sparse_file(_free(root / calib)), "bytes; no such file"),

@@ -6,6 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from damage_commands import (
+    collect,
+    draw_course,
+    export_weights,
+    finetune,
+    gains,
+    import_weights,
+    plan,
+    pretrain,
+    published,
+    step_times,
+    subset,
+    tables,
+)
 from damage_tools import (
     DEEP,
     Change,
@@ -13,15 +27,9 @@ from damage_tools import (
     Damage,
     Trap,
     becomes,
-    collect,
     cut,
-    draw_course,
-    export_weights,
-    finetune,
-    gains,
     gone,
     header_of_index,
-    import_weights,
     in_itself,
     instead,
     layers_of_references,
@@ -29,16 +37,10 @@ from damage_tools import (
     on,
     packed,
     pickled_array,
-    plan,
     png,
-    pretrain,
-    published,
     record_of_index,
     safetensors,
-    step_times,
-    subset,
     swapped,
-    tables,
     torch_file,
     turned,
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from damage import DAMAGES, PAGE, page
-from damage_tools import MOST_WORK_S, Answer, Damage, answer_to
+from damage_commands import MOST_WORK_S, answer_to
+from damage_tools import Answer, Damage
 from damage_yard import build_yard
 
 from cmcr.printable import printable
